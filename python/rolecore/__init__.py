@@ -1,0 +1,54 @@
+"""Keep any chat history inside a token budget, without ever building a request a provider would refuse.
+
+Nothing third-party is imported here, and the compiled core only when a name that needs it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rolecore._core import History as History
+    from rolecore._core import Tokenizer as Tokenizer
+    from rolecore._core import Window as Window
+    from rolecore._core import tokenizer as tokenizer
+    from rolecore.errors import ArgumentError as ArgumentError
+    from rolecore.errors import BudgetError as BudgetError
+    from rolecore.errors import MessageError as MessageError
+    from rolecore.errors import MissingExtraError as MissingExtraError
+    from rolecore.errors import RolecoreError as RolecoreError
+    from rolecore.errors import TokenizerError as TokenizerError
+
+_HOME = {
+    "ArgumentError": "errors",
+    "BudgetError": "errors",
+    "MessageError": "errors",
+    "MissingExtraError": "errors",
+    "RolecoreError": "errors",
+    "TokenizerError": "errors",
+    "History": "_core",
+    "Tokenizer": "_core",
+    "Window": "_core",
+    "tokenizer": "_core",
+}
+
+__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module it lives in, once."""
+    if name == "__version__":
+        value: object = import_module("rolecore._core").__version__
+    elif name in _HOME:
+        value = getattr(import_module(f"rolecore.{_HOME[name]}"), name)
+    else:
+        msg = f"module 'rolecore' has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return __all__

@@ -1,0 +1,46 @@
+"""Every exception rolecore raises, in one tree.
+
+Each class also inherits the builtin a stranger would catch. Messages say what, the value, the limit and the way out, and
+never hold a user's text or a key. The Rust core raises these very classes.
+"""
+
+from __future__ import annotations
+
+
+class RolecoreError(Exception):
+    """Base of everything rolecore raises on purpose."""
+
+
+class ArgumentError(RolecoreError, ValueError):
+    """An argument is out of its range or of the wrong kind."""
+
+
+class BudgetError(RolecoreError, ValueError):
+    """What must stay in a window does not fit its budget.
+
+    Attributes:
+        needed: smallest budget in tokens for which the same call succeeds.
+        budget: the budget in tokens that was given.
+    """
+
+    def __init__(self, message: str, needed: int, budget: int) -> None:
+        """Keep the numbers beside the message."""
+        super().__init__(message)
+        self.needed = needed
+        self.budget = budget
+
+    def __reduce__(self) -> tuple[type[BudgetError], tuple[str, int, int]]:
+        """Pickle with the numbers, so that they survive a process pool."""
+        return type(self), (str(self), self.needed, self.budget)
+
+
+class MessageError(RolecoreError, ValueError):
+    """A message is not of the form a chat API takes."""
+
+
+class TokenizerError(RolecoreError, ValueError):
+    """A tokenizer is unknown, damaged, or of a kind that cannot be counted exactly."""
+
+
+class MissingExtraError(RolecoreError, ImportError):
+    """An optional package is needed; the message names the pip extra that brings it."""

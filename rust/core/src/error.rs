@@ -1,0 +1,39 @@
+//! The one error type of the core. The Python boundary maps each variant to one class of `rolecore.errors`.
+
+use std::fmt;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, with the numbers a caller needs to mend it. Messages name the value, the limit and the way out, never
+/// the user's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// An argument is out of its range or of the wrong kind.
+    Argument(String),
+    /// What must stay does not fit; `needed` is the smallest budget that works.
+    Budget {
+        /// Smallest budget in tokens for which the same call succeeds.
+        needed: u64,
+        /// The budget in tokens that was given.
+        budget: u64,
+    },
+    /// A message is not of the form a chat API takes.
+    Message(String),
+    /// A tokenizer is unknown, damaged or of a kind that cannot be counted exactly.
+    Tokenizer(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(m) | Self::Message(m) | Self::Tokenizer(m) => f.write_str(m),
+            Self::Budget { needed, budget } => write!(
+                f,
+                "what must stay needs {needed} tokens, budget_tokens is {budget}; raise it, lower keep_last or unpin"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

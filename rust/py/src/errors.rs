@@ -1,0 +1,31 @@
+//! The one place where an error of the core becomes an exception of `rolecore.errors`.
+
+use pyo3::import_exception;
+use pyo3::prelude::*;
+use rolecore_core::Error;
+
+import_exception!(rolecore.errors, ArgumentError);
+import_exception!(rolecore.errors, BudgetError);
+import_exception!(rolecore.errors, MessageError);
+import_exception!(rolecore.errors, TokenizerError);
+
+/// An error of the core on its way to Python: `?` in a binding wraps, `From` maps.
+pub(crate) struct CoreError(pub(crate) Error);
+
+impl From<Error> for CoreError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<CoreError> for PyErr {
+    fn from(CoreError(error): CoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Argument(_) => ArgumentError::new_err(message),
+            Error::Budget { needed, budget } => BudgetError::new_err((message, needed, budget)),
+            Error::Message(_) => MessageError::new_err(message),
+            Error::Tokenizer(_) => TokenizerError::new_err(message),
+        }
+    }
+}

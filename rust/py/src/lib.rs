@@ -1,0 +1,23 @@
+//! The module `rolecore._core`: a thin Python boundary over `rolecore-core`, one file a capability.
+
+use pyo3::prelude::*;
+
+mod build_info;
+mod errors;
+
+#[pymodule(gil_used = false)]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::build_info::build_info;
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "the name Python looks for")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::build_info::warn_if_debug(m.py())
+    }
+}
