@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rolecore._core import History as History
+    from rolecore._core import RetainController as RetainController
     from rolecore._core import Tokenizer as Tokenizer
     from rolecore._core import Window as Window
+    from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import tokenizer as tokenizer
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from rolecore.errors import MissingExtraError as MissingExtraError
     from rolecore.errors import RolecoreError as RolecoreError
     from rolecore.errors import TokenizerError as TokenizerError
+    from rolecore.memory import Memory as Memory
+    from rolecore.memory import MemoryProbe as MemoryProbe
 
 _HOME = {
     "ArgumentError": "errors",
@@ -31,6 +35,10 @@ _HOME = {
     "Tokenizer": "_core",
     "Window": "_core",
     "tokenizer": "_core",
+    "RetainController": "_core",
+    "compute_retain_ratio": "_core",
+    "Memory": "memory",
+    "MemoryProbe": "memory",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME

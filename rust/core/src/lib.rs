@@ -4,6 +4,8 @@
 //! appended to a [`History`], and [`History::fit`] chooses which of them make the best legal window under a budget.
 
 pub mod error;
+pub mod memory;
+pub mod retain;
 pub mod simd;
 pub mod tokens;
 

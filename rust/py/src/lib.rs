@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 
 mod build_info;
 mod errors;
+mod memory;
+mod retain;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -11,6 +13,12 @@ mod _core {
 
     #[pymodule_export]
     use crate::build_info::build_info;
+
+    #[pymodule_export]
+    use crate::memory::{read_memory, rss_bytes};
+
+    #[pymodule_export]
+    use crate::retain::{RetainController, compute_retain_ratio};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name Python looks for")]
