@@ -75,22 +75,22 @@ class MemoryProbe:
     def read(self) -> Memory:
         """Return one reading.
 
-        The limit is the tightest on the way from this process's cgroup up, the machine being the outermost level, and the
-        use is that of the level which sets it. A cgroup's use is its working set: what is charged to it less inactive
-        file pages, which the kernel drops before it kills.
+        The limit is the tightest on the way from this process's cgroup up, the machine being the outermost level, and
+        the use is that of the level which sets it. A cgroup's use is its working set: what is charged to it less
+        inactive file pages, which the kernel drops before it kills.
 
         Returns:
             A `Memory`.
 
         Raises:
-            ArgumentError: the files of this kind are missing or make no sense; with "auto", those of all kinds, as on any
-                system but Linux.
+            ArgumentError: the files of this kind are missing or make no sense; with "auto", those of all kinds, as on
+                any system but Linux.
             MissingExtraError: kind "gpu" without `rolecore[gpu]`.
 
         Cost: about ten small files, without the GIL; see docs/memory.md for the time.
 
-        Source: the kernel's admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, filesystems/proc.rst and accounting/psi.rst;
-            the working set is the kubelet's (google/cadvisor#1380).
+        Source: the kernel's admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, filesystems/proc.rst and
+            accounting/psi.rst; the working set is the kubelet's (google/cadvisor#1380).
         """
         if self.kind == "gpu":
             return _read_gpu(self.root)

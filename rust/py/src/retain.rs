@@ -61,8 +61,8 @@ pub(crate) fn compute_retain_ratio(
 /// Raises:
 ///     ArgumentError: a parameter is no number or out of its range.
 ///
-/// Source: the formula's as in `compute_retain_ratio`; margin and max_rise are our choice: a swing of 5 % of the limit is
-/// what one large request frees and takes again, and five readings bring the ratio from 0.4 back to the top of slope 0.5.
+/// Source: the formula's as in `compute_retain_ratio`; margin and max_rise are our choice, not measured. Five readings
+/// bring the ratio from 0.4 back to the top of slope 0.5.
 ///
 /// Example:
 ///     >>> keep = rolecore.RetainController()
