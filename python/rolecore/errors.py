@@ -1,7 +1,7 @@
 """Every exception rolecore raises, in one tree.
 
-Each class also inherits the builtin a stranger would catch. Messages say what, the value, the limit and the way out, and
-never hold a user's text or a key. The Rust core raises these very classes.
+Each class also inherits the builtin a stranger would catch. Messages say what, the value, the limit and the way out,
+and never hold a user's text or a key. The Rust core raises these very classes.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 ///
 /// Cost: O(1).
 #[pyfunction]
+#[pyo3(signature = () -> "dict[str, str]")]
 pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;

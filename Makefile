@@ -1,0 +1,79 @@
+# `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint stubs clean
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet
+STUB := python/rolecore/_core.pyi
+
+# What the package is made of; folders too, so that a deleted file counts as a change.
+SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md fbs rust python \
+	\( -name __pycache__ -o -path rust/fuzz \) -prune -o -print 2>/dev/null)
+
+# Nothing of an active environment leaks in.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX $(filter CONDA_%,$(.VARIABLES))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# A rustup cargo looks for its toolchains under HOME. When HOME is another one, they still are next to cargo itself.
+RUSTUP_BESIDE_CARGO := $(shell PATH="$$PATH:$$HOME/.cargo/bin"; beside=$$(dirname "$$(command -v cargo)")/../../.rustup; \
+	[ -d "$${RUSTUP_HOME:-$$HOME/.rustup}" ] || { cd "$$beside" 2>/dev/null && pwd; })
+ifneq ($(RUSTUP_BESIDE_CARGO),)
+export RUSTUP_HOME := $(RUSTUP_BESIDE_CARGO)
+endif
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+demo: .venv/.built ## replay recorded sessions through the whole package and check every claim
+	@.venv/bin/rolecore demo
+
+test: test-rust .venv/.built .venv/.group-test ## build, install into .venv, run all tests
+	@echo "python tests"
+	@$(PY) -m pytest
+
+test-fast: .venv/.built .venv/.group-test ## the Python tests that are not marked slow
+	@$(PY) -m pytest -m "not slow"
+
+.PHONY: test-rust
+test-rust: .venv/.made
+	@echo "rust tests" && cargo test --quiet --locked -p rolecore-core
+
+lint: .venv/.built .venv/.group-test .venv/.group-lint ## ruff, mypy, stubtest, rustfmt, clippy
+	@echo "ruff" && $(PY) -m ruff check && $(PY) -m ruff format --check
+	@echo "mypy" && $(PY) -m mypy && $(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rolecore._core
+	@echo "rustfmt" && cargo fmt --all --check
+	@echo "clippy" && PYO3_PYTHON="$(CURDIR)/$(PY)" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi from the Rust sources
+	@$(PY) -m maturin generate-stubs --quiet --locked --profile dev --features stubs -m rust/py/Cargo.toml -i $(PY) -o target/stubs
+	@{ echo '# Made by `make stubs` from the Rust sources in rust/py: change those, not this file.'; echo; \
+	   grep -v '^def __getattr__(name: str) -> Incomplete' target/stubs/rolecore/_core.pyi; } > target/_core.pyi
+	@cp target/_core.pyi $(STUB) && $(PY) -m ruff check --quiet --fix $(STUB) && $(PY) -m ruff format --quiet $(STUB)
+
+clean: ## remove .venv, target and the tools' caches
+	@rm -rf .venv target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# A stamp each: the environment, a group of tools, the built package.
+# The environment's stamp holds the folder it was made in: a moved or copied tree makes its own.
+ifneq ($(shell cat .venv/.made 2>/dev/null),$(CURDIR))
+.PHONY: .venv/.made
+endif
+.venv/.made:
+	@python=$$(sh .ci/preflight.sh) || exit 1; \
+	echo "first run: the tools go into .venv, then the Rust core is built; about 2 minutes on 2 cores"; \
+	"$$python" -m venv .venv 2>/dev/null || { \
+		"$$python" -m venv --without-pip .venv && "$$python" -m pip --python $(PY) install --quiet pip; }
+	@$(PIP) --upgrade 'pip>=25.1'
+	@pwd > $@
+
+.venv/.group-%: .venv/.made pyproject.toml
+	@$(PIP) --group $* && touch $@
+
+# maturin comes from .venv, not from a build environment of its own: its path is part of cargo's fingerprints, and a new one
+# each time would build every crate again.
+.venv/.built: .venv/.made .venv/.group-build $(SOURCES)
+	@sh .ci/preflight.sh >/dev/null
+	@touch $@.started && echo "building and installing rolecore" && $(PIP) --no-build-isolation . && mv $@.started $@
