@@ -8,7 +8,7 @@ PIP := $(PY) -m pip install --quiet
 STUB := python/rolecore/_core.pyi
 
 # What the package is made of; folders too, so that a deleted file counts as a change.
-SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md fbs rust python \
+SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md LICENSE LICENSE-APACHE fbs rust python \
 	\( -name __pycache__ -o -path rust/fuzz \) -prune -o -print 2>/dev/null)
 
 # Nothing of an active environment leaks in.
@@ -41,9 +41,16 @@ test-fast: .venv/.built .venv/.group-test ## the Python tests that are not marke
 test-rust: .venv/.made
 	@echo "rust tests" && cargo test --quiet --locked -p rolecore-core
 
-lint: .venv/.built .venv/.group-test .venv/.group-lint ## ruff, mypy, stubtest, rustfmt, clippy
+lint: lint-style lint-types lint-rust ## ruff, mypy --strict, stubtest, rustfmt, clippy
+
+.PHONY: lint-style lint-types lint-rust
+lint-style: .venv/.group-lint
 	@echo "ruff" && $(PY) -m ruff check && $(PY) -m ruff format --check
+
+lint-types: .venv/.built .venv/.group-test .venv/.group-lint
 	@echo "mypy" && $(PY) -m mypy && $(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rolecore._core
+
+lint-rust: .venv/.made
 	@echo "rustfmt" && cargo fmt --all --check
 	@echo "clippy" && PYO3_PYTHON="$(CURDIR)/$(PY)" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 
