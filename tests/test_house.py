@@ -32,8 +32,8 @@ def imports_at_run_time(path: Path) -> list[str]:
 
     def walk(node: ast.AST) -> None:
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            for child in node.orelse:
-                walk(child)
+            for statement in node.orelse:
+                walk(statement)
             return
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)

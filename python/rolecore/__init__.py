@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
 
+    __version__: str
+
 _HOME = {
     "ArgumentError": "errors",
     "BudgetError": "errors",
@@ -44,17 +46,20 @@ _HOME = {
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name from the module it lives in, once."""
-    if name == "__version__":
-        value: object = import_module("rolecore._core").__version__
-    elif name in _HOME:
-        value = getattr(import_module(f"rolecore.{_HOME[name]}"), name)
-    else:
-        msg = f"module 'rolecore' has no attribute {name!r}"
-        raise AttributeError(msg)
-    globals()[name] = value
-    return value
+# Hidden from type checkers, which would take any misspelt name for a lazy one.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from the module it lives in, once."""
+        if name == "__version__":
+            value: object = import_module("rolecore._core").__version__
+        elif name in _HOME:
+            value = getattr(import_module(f"rolecore.{_HOME[name]}"), name)
+        else:
+            msg = f"module 'rolecore' has no attribute {name!r}"
+            raise AttributeError(msg)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 //! The one place where an error of the core becomes an exception of `rolecore.errors`.
 //!
-//! Its test, a variant each, is tests/test_errors.py: a Rust test binary would have to link libpython, which a Python
+//! Its test, a variant each, is `tests/test_errors.py`: a Rust test binary would have to link libpython, which a Python
 //! need not have as a library (Debian's has none without its -dev package).
 
 use pyo3::import_exception;
