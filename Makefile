@@ -83,4 +83,5 @@ endif
 # each time would build every crate again.
 .venv/.built: .venv/.made .venv/.group-build $(SOURCES)
 	@sh .ci/preflight.sh >/dev/null
-	@touch $@.started && echo "building and installing rolecore" && $(PIP) --no-build-isolation . && mv $@.started $@
+	@touch $@.started && echo "building and installing rolecore" && \
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PIP) --no-build-isolation . && mv $@.started $@
