@@ -19,7 +19,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # A rustup cargo looks for its toolchains under HOME. When HOME is another one, they still are next to cargo itself.
 RUSTUP_BESIDE_CARGO := $(shell PATH="$$PATH:$$HOME/.cargo/bin"; beside=$$(dirname "$$(command -v cargo)")/../../.rustup; \
-	[ -d "$${RUSTUP_HOME:-$$HOME/.rustup}" ] || { cd "$$beside" 2>/dev/null && pwd; })
+	set -- "$${RUSTUP_HOME:-$$HOME/.rustup}"/toolchains/*; [ -e "$$1" ] || { cd "$$beside" 2>/dev/null && pwd; })
 ifneq ($(RUSTUP_BESIDE_CARGO),)
 export RUSTUP_HOME := $(RUSTUP_BESIDE_CARGO)
 endif
