@@ -58,7 +58,8 @@ stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi f
 	@$(PY) -m maturin generate-stubs --quiet --locked --profile dev --features stubs -m rust/py/Cargo.toml -i $(PY) -o target/stubs
 	@{ echo '# Made by `make stubs` from the Rust sources in rust/py: change those, not this file.'; echo; \
 	   grep -v '^def __getattr__(name: str) -> Incomplete' target/stubs/rolecore/_core.pyi; } > target/_core.pyi
-	@cp target/_core.pyi $(STUB) && $(PY) -m ruff check --quiet --fix $(STUB) && $(PY) -m ruff format --quiet $(STUB)
+	@$(PY) -m ruff check --quiet --ignore INP001 --fix target/_core.pyi && $(PY) -m ruff format --quiet target/_core.pyi
+	@cmp -s target/_core.pyi $(STUB) || cp target/_core.pyi $(STUB)
 
 clean: ## remove .venv, target and the tools' caches
 	@rm -rf .venv target .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -71,7 +72,7 @@ endif
 .venv/.made:
 	@python=$$(sh .ci/preflight.sh) || exit 1; \
 	echo "first run: the tools go into .venv, then the Rust core is built; about 2 minutes on 2 cores"; \
-	"$$python" -m venv .venv 2>/dev/null || { \
+	"$$python" -m venv .venv >/dev/null 2>&1 || { \
 		"$$python" -m venv --without-pip .venv && "$$python" -m pip --python $(PY) install --quiet pip; }
 	@$(PIP) --upgrade 'pip>=25.1'
 	@pwd > $@
