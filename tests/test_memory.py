@@ -9,9 +9,10 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import rolecore
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import rolecore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-import rolecore
 from hypothesis import given
 from hypothesis import strategies as st
+
+import rolecore
 
 LIMIT = Fraction(85, 100)
 MARGIN = 0.05
