@@ -1,11 +1,15 @@
 //! The module `rolecore._core`: a thin Python boundary over `rolecore-core`, one file a capability.
 
+#![allow(clippy::doc_markdown, clippy::doc_link_with_quotes, reason = "doc comments here are Python docstrings")]
+
 use pyo3::prelude::*;
 
 mod build_info;
 mod errors;
 mod memory;
 mod retain;
+mod text;
+mod tokens;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -16,9 +20,10 @@ mod _core {
 
     #[pymodule_export]
     use crate::memory::{read_memory, rss_bytes};
-
     #[pymodule_export]
     use crate::retain::{RetainController, compute_retain_ratio};
+    #[pymodule_export]
+    use crate::tokens::{Tokenizer, tokenizer};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name Python looks for")]

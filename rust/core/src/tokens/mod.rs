@@ -1,5 +1,201 @@
 //! Exact token counting, offline.
+//!
+//! [`Tokenizer::named`] opens a vocabulary inside the package, [`Tokenizer::from_json`] a model's own `tokenizer.json`. Both
+//! give the very counts of the library that defines them: tiktoken's `encode_ordinary`, or `tokenizers` without special tokens.
+//! Special tokens written in a text are ordinary text, so nobody can smuggle one in.
 
-/// A tokenizer.
+mod added;
+mod bpe;
+mod chat;
+mod hf;
+mod models;
+mod pattern;
+mod split;
+mod truncate;
+mod vocab;
+
+use std::borrow::Cow;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::{Arc, OnceLock};
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use crate::{Error, Result};
+use added::Added;
+use bpe::Bpe;
+pub use chat::{ChatRule, ImageRule};
+use split::Split;
+pub use truncate::Side;
+
+/// Counts, encodes and cuts texts as one model does. Cheap to share: all state is read-only.
 #[derive(Debug)]
-pub struct Tokenizer;
+pub struct Tokenizer {
+    name: String,
+    bpe: Arc<Bpe>,
+    split: Split,
+    /// Texts are brought to Unicode's composed form first.
+    nfc: bool,
+    added: Added,
+    chat: &'static ChatRule,
+}
+
+/// What a text is cut into before merging.
+enum Piece<'t> {
+    /// Ordinary text, from the splitter.
+    Text(&'t str),
+    /// A token that is matched as a whole before anything else.
+    Added(u32, &'t str),
+}
+
+impl Tokenizer {
+    /// The tokenizer of an encoding or a model.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the name is unknown.
+    pub fn named(name: &str) -> Result<Arc<Self>> {
+        static O200K: OnceLock<Arc<Tokenizer>> = OnceLock::new();
+        static CL100K: OnceLock<Arc<Tokenizer>> = OnceLock::new();
+        static HARMONY: OnceLock<Arc<Tokenizer>> = OnceLock::new();
+        let Some(encoding) = models::encoding_of(name) else {
+            let shown: String = name.chars().take(60).collect();
+            return Err(Error::Tokenizer(format!(
+                "unknown tokenizer {shown:?}; give one of {}, an OpenAI model's name, or the path of the model's tokenizer.json",
+                models::ENCODINGS.join(", ")
+            )));
+        };
+        let (cell, bpe, pattern): (_, fn() -> Arc<Bpe>, _) = match encoding {
+            "cl100k_base" => (&CL100K, vocab::cl100k, split::CL100K),
+            "o200k_base" => (&O200K, vocab::o200k, split::O200K),
+            _ => (&HARMONY, vocab::o200k, split::O200K),
+        };
+        Ok(Arc::clone(cell.get_or_init(|| {
+            Arc::new(Self {
+                name: encoding.to_owned(),
+                bpe: bpe(),
+                split: Split::published(pattern),
+                nfc: false,
+                added: Added::special(models::special_tokens(encoding)),
+                chat: chat::of_encoding(encoding),
+            })
+        })))
+    }
+
+    /// Read a Hugging Face `tokenizer.json` with a byte-level BPE model; `name` is what [`Tokenizer::name`] says.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the file is damaged, or holds anything that would make a count differ.
+    pub fn from_json(json: &[u8], name: &str) -> Result<Self> {
+        hf::read(json, name)
+    }
+
+    /// The encoding's name, or what [`Tokenizer::from_json`] was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What chat messages cost besides their text.
+    pub fn chat(&self) -> &ChatRule {
+        self.chat
+    }
+
+    /// Number of tokens of a text.
+    pub fn count(&self, text: &str) -> usize {
+        let mut n = 0;
+        self.each(text, &mut |piece| {
+            n += self.count_piece(&piece);
+            Continue::<()>(())
+        });
+        n
+    }
+
+    /// Number of tokens of a text, or `None` as soon as it is known to be over `limit`.
+    pub fn count_within(&self, text: &str, limit: usize) -> Option<usize> {
+        let mut n = 0;
+        let over = self.each(text, &mut |piece| {
+            let len = match piece {
+                Piece::Text(text) => text.len(),
+                Piece::Added(..) => 0,
+            };
+            // A token has at most so many bytes: a huge piece need not be merged to know that it is too long.
+            if len / self.bpe.max_len() > limit - n {
+                return Break(());
+            }
+            n += self.count_piece(&piece);
+            if n > limit { Break(()) } else { Continue(()) }
+        });
+        over.is_none().then_some(n)
+    }
+
+    /// The tokens of a text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        self.each(text, &mut |piece| {
+            match piece {
+                Piece::Text(text) => self.bpe.encode(text.as_bytes(), &mut ids),
+                Piece::Added(id, _) => ids.push(id),
+            }
+            Continue::<()>(())
+        });
+        ids
+    }
+
+    /// The text of tokens. Bytes that are no UTF-8, as when a character is cut, become U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if an id is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for &id in ids {
+            let token = self.added.content_of(id).map_or_else(|| self.bpe.bytes_of(id), str::as_bytes);
+            if token.is_empty() {
+                return Err(Error::Tokenizer(format!("token {id} is not in the vocabulary of {}", self.name)));
+            }
+            bytes.extend_from_slice(token);
+        }
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// The longest prefix or suffix that is cheap to find, ends at a character and has at most `max_tokens` tokens. It is cut
+    /// inside a word where a token ends; never over the limit, and now and then a token or two under what would fit.
+    pub fn truncate<'t>(&self, text: &'t str, max_tokens: usize, side: Side) -> &'t str {
+        truncate::truncate(self, text, max_tokens, side)
+    }
+
+    fn count_piece(&self, piece: &Piece<'_>) -> usize {
+        match piece {
+            Piece::Text(text) => self.bpe.count(text.as_bytes()),
+            Piece::Added(..) => 1,
+        }
+    }
+
+    /// Call `f` with each piece in order until it breaks, and return what it broke with.
+    fn each<B>(&self, text: &str, f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>) -> Option<B> {
+        let flow = if self.added.is_plain() && !self.nfc {
+            self.split.each(text, &mut |piece| f(Piece::Text(piece)))
+        } else {
+            self.added.each_raw(text, &mut |part| match part {
+                Piece::Text(part) => {
+                    let part = self.composed(part);
+                    self.added.each_normalised(&part, &mut |part| match part {
+                        Piece::Text(part) => self.split.each(part, &mut |piece| f(Piece::Text(piece))),
+                        Piece::Added(..) => f(part),
+                    })
+                }
+                Piece::Added(..) => f(part),
+            })
+        };
+        flow.break_value()
+    }
+
+    /// Whether the pieces of a text are slices of it.
+    fn keeps(&self, text: &str) -> bool {
+        !self.nfc || is_nfc(text)
+    }
+
+    fn composed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.keeps(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Which patterns of a `tokenizer.json` mean the same here as in the library that wrote them.
+//!
+//! `tokenizers` runs them on Oniguruma with Ruby's syntax, this crate on `regex-automata`. Both take the leftmost match and the
+//! first branch that fits, so what both can write means the same. What only one has, or reads otherwise, is refused by name:
+//! `a++` is possessive there and a nested repeat here, `^` and `$` are line anchors there, `\w` and `\h` are other sets.
+
+use std::str::Chars;
+
+const BLANK_ENDS: [&str; 2] = [r"\s+(?!\S)|\s+", r"\s+(?!\S)|\s"];
+
+/// A vetted pattern.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Vetted<'p> {
+    /// What is left to compile.
+    pub(crate) pattern: &'p str,
+    /// Whether `\s+(?!\S)|\s+` stood at its end.
+    pub(crate) gives_back: bool,
+}
+
+/// Check a pattern; the error names the first construct that is not understood.
+pub(crate) fn vet(pattern: &str) -> Result<Vetted<'_>, String> {
+    let blank = BLANK_ENDS.iter().find_map(|end| pattern.strip_suffix(end)?.strip_suffix('|'));
+    let vetted = Vetted { pattern: blank.unwrap_or(pattern), gives_back: blank.is_some() };
+    scan(vetted.pattern)?;
+    Ok(vetted)
+}
+
+/// Whether a vetted pattern matches the empty string, where the two libraries go on differently.
+pub(crate) fn may_be_empty(pattern: &str) -> bool {
+    let parsed = regex_automata::util::syntax::parse(pattern);
+    parsed.is_ok_and(|hir| hir.properties().minimum_len().unwrap_or(0) == 0)
+}
+
+fn scan(pattern: &str) -> Result<(), String> {
+    let mut rest = pattern.chars();
+    let mut depth = 0_usize;
+    let mut may_repeat = false;
+    while let Some(c) = rest.next() {
+        may_repeat = match c {
+            '\\' => {
+                escape(&mut rest)?;
+                true
+            }
+            '[' => {
+                class(&mut rest)?;
+                true
+            }
+            '(' => {
+                group(&mut rest)?;
+                depth += 1;
+                false
+            }
+            ')' => {
+                depth = depth.checked_sub(1).ok_or("an unopened `)`")?;
+                true
+            }
+            '|' => {
+                if depth == 0 && rest.as_str().is_empty() {
+                    return Err("an empty branch".into());
+                }
+                false
+            }
+            '*' | '+' | '?' | '{' => {
+                if !may_repeat {
+                    return Err(format!("`{c}` with nothing to repeat"));
+                }
+                quantifier(c, &mut rest)?;
+                false
+            }
+            '^' | '$' => return Err(format!("the anchor `{c}`")),
+            ']' | '}' => return Err(format!("a lone `{c}`")),
+            _ => true,
+        };
+    }
+    if depth > 0 { Err("an unclosed group".into()) } else { Ok(()) }
+}
+
+/// What follows a repeat: nothing, or the lazy mark of a single-character one.
+fn quantifier(mark: char, rest: &mut Chars<'_>) -> Result<(), String> {
+    if mark == '{' {
+        let inside = rest.as_str().split_once('}').map(|(inside, _)| inside).ok_or("an unclosed `{`")?;
+        let (low, high) = inside.split_once(',').unwrap_or((inside, "0"));
+        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(low) || !(high.is_empty() || is_number(high)) {
+            return Err(format!("the repeat {{{inside}}}"));
+        }
+        rest.nth(inside.len());
+    }
+    match rest.as_str().chars().next() {
+        Some('+') => Err(format!("a possessive quantifier `{}+`", if mark == '{' { '}' } else { mark })),
+        Some('?') if mark != '{' => {
+            rest.next();
+            if rest.as_str().starts_with(['+', '?', '*', '{']) { Err("a repeat of a repeat".into()) } else { Ok(()) }
+        }
+        Some(next @ ('?' | '*' | '{')) => Err(format!("a repeat of a repeat, `{next}` after `{mark}`")),
+        _ => Ok(()),
+    }
+}
+
+fn group(rest: &mut Chars<'_>) -> Result<(), String> {
+    let text = rest.as_str();
+    let Some(options) = text.strip_prefix('?') else { return Ok(()) };
+    for plain in [":", "i:"] {
+        if options.starts_with(plain) {
+            rest.nth(plain.len());
+            return Ok(());
+        }
+    }
+    let kind = match options.as_bytes() {
+        [b'=' | b'!', ..] | [b'<', b'=' | b'!', ..] => "look-around",
+        [b'>', ..] => "an atomic group",
+        _ => "a group option",
+    };
+    let shown: String = text.chars().take(3).collect();
+    Err(format!("{kind} `({shown}`"))
+}
+
+fn escape(rest: &mut Chars<'_>) -> Result<(), String> {
+    match rest.next() {
+        Some('p' | 'P') => property(rest),
+        Some('s' | 'S' | 'd' | 'D' | 'n' | 'r' | 't' | 'f' | 'v') => Ok(()),
+        Some('u') if rest.as_str().chars().take(4).filter(char::is_ascii_hexdigit).count() == 4 => {
+            rest.nth(3);
+            Ok(())
+        }
+        Some(c) if c.is_ascii_punctuation() => Ok(()),
+        Some(c) => Err(format!("the escape `\\{c}`")),
+        None => Err("a lone `\\` at the end".into()),
+    }
+}
+
+/// `\p{L}` and other general categories, and the scripts in use; both libraries know them by the same names.
+fn property(rest: &mut Chars<'_>) -> Result<(), String> {
+    let name = rest.as_str().strip_prefix('{').and_then(|text| text.split_once('}')).map(|(name, _)| name);
+    let name = name.ok_or("a property without braces")?;
+    let is_category = matches!(name.as_bytes(), [b'A'..=b'Z'] | [b'A'..=b'Z', b'a'..=b'z']);
+    if !is_category && !["Han", "Hiragana", "Katakana", "Hangul", "Latin", "Greek", "Cyrillic"].contains(&name) {
+        return Err(format!("the property `{name}`"));
+    }
+    rest.nth(name.len() + 1);
+    Ok(())
+}
+
+fn class(rest: &mut Chars<'_>) -> Result<(), String> {
+    if rest.as_str().starts_with('^') {
+        rest.next();
+    }
+    if rest.as_str().starts_with(']') {
+        return Err("an empty class".into());
+    }
+    loop {
+        let before = rest.as_str();
+        match rest.next() {
+            Some(']') => return Ok(()),
+            Some('\\') => escape(rest)?,
+            Some('[') => return Err("a class inside a class".into()),
+            Some(_) if ["&&", "--", "~~"].iter().any(|operator| before.starts_with(operator)) => {
+                return Err(format!("the class operator `{}`", &before[..2]));
+            }
+            Some(_) => {}
+            None => return Err("an unclosed class".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_patterns_in_use() {
+        for (pattern, gives_back) in [
+            (
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+                true,
+            ),
+            (
+                r"[!-/:-~]?[A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+                true,
+            ),
+            (r"\p{N}{1,3}", false),
+            ("[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}]+", false),
+            (r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##, false),
+            (r" ?[^(\s|[.,!?…。，、।۔،])]+", false),
+        ] {
+            let vetted = vet(pattern);
+            if pattern.starts_with(r" ?[^(") {
+                assert_eq!(vetted, Err("a class inside a class".into()));
+            } else {
+                assert_eq!(vetted.unwrap().gives_back, gives_back, "{pattern}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_means_something_else_here() {
+        for (pattern, named) in [
+            (r"\p{L}++", "possessive quantifier `++`"),
+            (r"\p{N}{1,3}+", "possessive quantifier `}+`"),
+            (r"a?+b", "possessive quantifier `?+`"),
+            (r"a*+b", "possessive quantifier `*+`"),
+            (r"\s+(?!\S)", "look-around"),
+            (r"\s+(?!\S)|\s+|a", "look-around"),
+            (r"(?<=a)b", "look-around"),
+            (r"(?>a)", "atomic"),
+            (r"(?i)a", "group option"),
+            (r"(?<name>a)", "group option"),
+            (r"a$", "anchor"),
+            (r"^a", "anchor"),
+            (r"\w+", "escape `\\w`"),
+            (r"a\b", "escape `\\b`"),
+            (r"a\1", "escape `\\1`"),
+            (r"[a&&b]", "class operator"),
+            (r"[a--b]", "class operator"),
+            (r"[[:alpha:]]", "class inside"),
+            (r"[]a]", "empty class"),
+            (r"a{,3}", "repeat"),
+            (r"a{2}?", "repeat"),
+            (r"a+?+", "repeat"),
+            (r"a**", "repeat"),
+            (r"\p{Emoji}", "property"),
+            (r"\pL", "property"),
+            (r"[a", "unclosed"),
+            (r"(a", "unclosed"),
+            (r"a)", "unopened"),
+            (r"a|", "empty branch"),
+            (r"\", "lone"),
+        ] {
+            let refusal = vet(pattern).unwrap_err();
+            assert!(refusal.contains(named), "{pattern}: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Token counting for Python.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PySlice, PyString, PyTuple};
+use rolecore_core::tokens::Side;
+
+use crate::errors::{ArgumentError, CoreError, TokenizerError};
+use crate::text::text_of;
+
+/// Texts under this many bytes are counted in less time than it takes to give the GIL away and get it back.
+const DETACH_BYTES: usize = 8192;
+
+/// Count, encode and cut texts exactly as one model does, offline.
+///
+/// Made by `rolecore.tokenizer`. Immutable and safe to share between threads; copies are the same object, and a pickle holds
+/// the encoding's name or the file's path.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Tokenizer {
+    pub(crate) inner: Arc<rolecore_core::Tokenizer>,
+    /// Where a tokenizer.json was read from.
+    path: Option<PathBuf>,
+}
+
+#[pymethods]
+impl Tokenizer {
+    /// Name of the encoding, or the path of the tokenizer.json.
+    #[getter]
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    /// Tokens that open the model's reply; a request costs this once, besides its messages.
+    #[getter]
+    fn reply_tokens(&self) -> u32 {
+        self.inner.chat().reply
+    }
+
+    /// Return the number of tokens of `text`.
+    ///
+    /// Special tokens written in the text are ordinary text, as in tiktoken's `encode_ordinary`.
+    ///
+    /// Args:
+    ///     text: any string; a lone surrogate counts as U+FFFD.
+    ///
+    /// Raises:
+    ///     ArgumentError: `text` is not a string.
+    ///
+    /// Cost: O(n log n) at worst, linear in practice, no list of ids; the GIL is released above 8 kB.
+    ///
+    /// Example:
+    ///     >>> rolecore.tokenizer("gpt-4o").count("hello world")
+    ///     2
+    #[pyo3(signature = (text: "str") -> "int")]
+    fn count(&self, py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let text = text_of(string(text, "text")?)?;
+        Ok(detached(py, text.len(), || self.inner.count(&text)))
+    }
+
+    /// Return the number of tokens of each text.
+    ///
+    /// Args:
+    ///     texts: an iterable of strings, not one string.
+    ///
+    /// Returns:
+    ///     A list as long as `texts`.
+    ///
+    /// Raises:
+    ///     ArgumentError: `texts` is a string or no iterable, or an item is not a string.
+    ///
+    /// Cost: as `count`, with one crossing for all; the GIL is released when they hold more than 8 kB together.
+    ///
+    /// Example:
+    ///     >>> rolecore.tokenizer("gpt-4o").count_batch(["hello", "hello world"])
+    ///     [1, 2]
+    #[pyo3(signature = (texts: "collections.abc.Iterable[str]") -> "list[int]")]
+    fn count_batch(&self, py: Python<'_>, texts: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+        let items = match texts.cast::<PyList>() {
+            Ok(list) => list.to_tuple(),
+            Err(_) if texts.is_instance_of::<PyString>() => {
+                return Err(not_a("texts", "an iterable of strings", texts));
+            }
+            Err(_) => texts
+                .try_iter()
+                .map_err(|_| not_a("texts", "an iterable of strings", texts))?
+                .collect::<PyResult<Vec<_>>>()
+                .and_then(|items| PyTuple::new(py, items))?,
+        };
+        let strings = items.iter_borrowed().enumerate().map(|(i, item)| {
+            item.to_owned().cast_into::<PyString>().map_err(|_| not_a(&format!("texts[{i}]"), "a string", &item))
+        });
+        let strings = strings.collect::<PyResult<Vec<_>>>()?;
+        let texts = strings.iter().map(text_of).collect::<PyResult<Vec<Cow<'_, str>>>>()?;
+        let n_bytes = texts.iter().map(|text| text.len()).sum();
+        Ok(detached(py, n_bytes, || texts.iter().map(|text| self.inner.count(text)).collect()))
+    }
+
+    /// Return the token ids of `text`.
+    ///
+    /// Args:
+    ///     text: any string; a lone surrogate is encoded as U+FFFD.
+    ///
+    /// Raises:
+    ///     ArgumentError: `text` is not a string.
+    ///
+    /// Cost: as `count`, and a new list.
+    ///
+    /// Example:
+    ///     >>> rolecore.tokenizer("o200k_base").encode("hello world")
+    ///     [24912, 2375]
+    #[pyo3(signature = (text: "str") -> "list[int]")]
+    fn encode(&self, py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
+        let text = text_of(string(text, "text")?)?;
+        Ok(detached(py, text.len(), || self.inner.encode(&text)))
+    }
+
+    /// Return the text of token ids.
+    ///
+    /// Args:
+    ///     ids: a sequence of ids; special ones are allowed.
+    ///
+    /// Returns:
+    ///     A string; where the ids end inside a character, U+FFFD.
+    ///
+    /// Raises:
+    ///     TokenizerError: an id is not in the vocabulary.
+    ///     ArgumentError: `ids` is no sequence of integers from 0 to 2**32 - 1.
+    ///
+    /// Cost: O(n).
+    ///
+    /// Example:
+    ///     >>> rolecore.tokenizer("o200k_base").decode([24912, 2375])
+    ///     'hello world'
+    #[pyo3(signature = (ids: "collections.abc.Sequence[int]") -> "str")]
+    fn decode(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<String> {
+        let ids: Vec<u32> =
+            ids.extract().map_err(|_| not_a("ids", "a sequence of integers from 0 to 2**32 - 1", ids))?;
+        Ok(detached(py, ids.len(), || self.inner.decode(&ids)).map_err(CoreError)?)
+    }
+
+    /// Return the longest cheap prefix or suffix of at most `max_tokens` tokens.
+    ///
+    /// Args:
+    ///     text: any string.
+    ///     max_tokens: 0 or more.
+    ///     side: the end to keep, "head" or "tail".
+    ///
+    /// Returns:
+    ///     A prefix or suffix of `text`, `text` itself if it fits. Its count is never over `max_tokens`, and now and then a
+    ///     token or two under what would fit.
+    ///
+    /// Raises:
+    ///     ArgumentError: `text` is not a string, `max_tokens` is negative, or `side` is neither end.
+    ///
+    /// Cost: linear in what is kept, not in `text`, unless the text is one endless word; the GIL is released above 8 kB.
+    ///
+    /// Example:
+    ///     >>> rolecore.tokenizer("gpt-4o").truncate("The quick brown fox", 2)
+    ///     'The quick'
+    #[pyo3(signature = (text: "str", max_tokens: "int", *, side: "str" = "head") -> "str")]
+    fn truncate<'py>(
+        &self,
+        py: Python<'py>,
+        text: &Bound<'py, PyAny>,
+        max_tokens: &Bound<'py, PyAny>,
+        side: &str,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let string = string(text, "text")?;
+        let max_tokens = limit(max_tokens)?;
+        let side = match side {
+            "head" => Side::Head,
+            "tail" => Side::Tail,
+            other => return Err(ArgumentError::new_err(format!("side is {other:?}; give \"head\" or \"tail\""))),
+        };
+        let text = text_of(string)?;
+        let kept = detached(py, text.len(), || self.inner.truncate(&text, max_tokens, side));
+        if kept.len() == text.len() {
+            return Ok(string.clone());
+        }
+        if let Cow::Borrowed(_) = text {
+            return Ok(PyString::new(py, kept));
+        }
+        // Lone surrogates are in the string but not in `kept`: take as many characters of the string itself.
+        let len = isize::try_from(string.len()?)?;
+        let n_kept = isize::try_from(kept.chars().count())?;
+        let slice = match side {
+            Side::Head => PySlice::new(py, 0, n_kept, 1),
+            Side::Tail => PySlice::new(py, len - n_kept, len, 1),
+        };
+        Ok(string.get_item(slice)?.cast_into::<PyString>()?)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("rolecore.tokenizer({:?})", self.inner.name())
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_memo, /))]
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let open = py.import("rolecore")?.getattr("tokenizer")?;
+        let arguments = match &self.path {
+            Some(path) => PyTuple::new(py, [path])?,
+            None => PyTuple::new(py, [self.inner.name()])?,
+        };
+        Ok((open, arguments))
+    }
+}
+
+/// Return the tokenizer of an encoding, a model or a tokenizer.json file.
+///
+/// Nothing is ever downloaded. The vocabularies of OpenAI's chat models are in the package and unpacked at first use; for other
+/// models give the tokenizer.json that comes with them.
+///
+/// Args:
+///     name_or_path: "o200k_base", "cl100k_base" or "o200k_harmony"; an OpenAI model's name, as "gpt-4o"; or the path of a
+///         byte-level BPE tokenizer.json (GPT-2, Llama 3, Qwen, DeepSeek).
+///
+/// Returns:
+///     A Tokenizer; the same vocabulary in memory for each use of a name, a new one for each path.
+///
+/// Raises:
+///     TokenizerError: the name is unknown, or the file is damaged or cannot be counted exactly; the message says why.
+///     ArgumentError: `name_or_path` is neither a string nor a path.
+///     OSError: the file cannot be read.
+///
+/// Cost: O(1) for a name after its first use; the GIL is released while a vocabulary is built.
+///
+/// Example:
+///     >>> rolecore.tokenizer("gpt-4o").name
+///     'o200k_base'
+#[pyfunction]
+#[pyo3(signature = (name_or_path: "str | os.PathLike[str]", /) -> "Tokenizer")]
+pub(crate) fn tokenizer(py: Python<'_>, name_or_path: &Bound<'_, PyAny>) -> PyResult<Tokenizer> {
+    let path: PathBuf = name_or_path.extract().map_err(|_| not_a("name_or_path", "a name or a path", name_or_path))?;
+    let is_file_name = path.extension().is_some_and(|extension| extension == "json");
+    if let Ok(name) = name_or_path.cast::<PyString>()
+        && !is_file_name
+    {
+        let name = text_of(name)?;
+        let named = py.detach(|| rolecore_core::Tokenizer::named(&name));
+        if named.is_ok() || !path.is_file() {
+            return Ok(Tokenizer { inner: named.map_err(CoreError)?, path: None });
+        }
+    }
+    let shown = path.display().to_string();
+    let json = py.detach(|| std::fs::read(&path)).map_err(|error| {
+        if error.raw_os_error().is_some() {
+            PyErr::from(std::io::Error::new(error.kind(), format!("{shown}: {error}")))
+        } else {
+            PyOSError::new_err(format!("{shown}: {error}"))
+        }
+    })?;
+    let inner = py.detach(|| rolecore_core::Tokenizer::from_json(&json, &shown)).map_err(CoreError)?;
+    let path = std::path::absolute(&path).map_err(|error| TokenizerError::new_err(format!("{shown}: {error}")))?;
+    Ok(Tokenizer { inner: Arc::new(inner), path: Some(path) })
+}
+
+/// Run `f` without the GIL when there is enough to do.
+fn detached<T: Send>(py: Python<'_>, n_bytes: usize, f: impl FnOnce() -> T + Send) -> T {
+    if n_bytes > DETACH_BYTES { py.detach(f) } else { f() }
+}
+
+fn not_a(argument: &str, wanted: &str, got: &Bound<'_, PyAny>) -> PyErr {
+    let kind = got.get_type().name().map_or_else(|_| "unknown".to_owned(), |name| name.to_string());
+    ArgumentError::new_err(format!("{argument} is of type {kind}; give {wanted}"))
+}
+
+fn string<'a, 'py>(value: &'a Bound<'py, PyAny>, argument: &str) -> PyResult<&'a Bound<'py, PyString>> {
+    value.cast::<PyString>().map_err(|_| not_a(argument, "a string", value))
+}
+
+/// A number of tokens; more than the machine can count is no limit.
+fn limit(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match value.extract::<usize>() {
+        Ok(max_tokens) => Ok(max_tokens),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) => {
+            if value.lt(0)? {
+                return Err(ArgumentError::new_err(format!("max_tokens is {value}; give 0 or more")));
+            }
+            Ok(usize::MAX)
+        }
+        Err(_) => Err(not_a("max_tokens", "an integer", value)),
+    }
+}
