@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rolecore._core import History as History
     from rolecore._core import RetainController as RetainController
+    from rolecore._core import Report as Report
     from rolecore._core import Tokenizer as Tokenizer
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import tokenizer as tokenizer
+    from rolecore.context import fit as fit
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
     from rolecore.errors import MessageError as MessageError
@@ -34,8 +36,10 @@ _HOME = {
     "RolecoreError": "errors",
     "TokenizerError": "errors",
     "History": "_core",
+    "Report": "_core",
     "Tokenizer": "_core",
     "Window": "_core",
+    "fit": "context",
     "tokenizer": "_core",
     "RetainController": "_core",
     "compute_retain_ratio": "_core",

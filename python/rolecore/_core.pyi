@@ -1,8 +1,135 @@
 # Made by `make stubs` from the Rust sources in rust/py: change those, not this file.
 
-from typing import Final, final
+from typing import Any, Final, final
 
 __version__: Final[str]
+
+@final
+class History:
+    """A chat history that knows what each message costs.
+
+    Messages are OpenAI-style dicts (system, developer, user, assistant with tool_calls, tool; content a str, a list of
+    parts, or None beside tool_calls). Each is checked, counted and read once, when it is appended; the dict itself is
+    kept, handed back untouched, and must not be changed by the caller afterwards.
+
+    Args:
+        messages: what to start with.
+        tokenizer: an encoding, a model's name, the path of a tokenizer.json, or a Tokenizer.
+
+    Raises:
+        MessageError: a message is not of the form a chat API takes; nothing is appended.
+        TokenizerError: the tokenizer is unknown or cannot be counted exactly.
+
+    Safe to share between threads.
+    """
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __new__(
+        cls,
+        /,
+        messages: collections.abc.Iterable[dict[str, typing.Any]] | None = None,
+        *,
+        tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
+    ) -> History: ...
+    def append(self, /, message: dict[str, typing.Any], *, pin: bool = False) -> None:
+        """Append one message; with `pin` it stays in every window.
+
+        A pinned tool call or result keeps its whole group.
+
+        Raises:
+            MessageError: the message is not of the form a chat API takes; nothing is appended.
+
+        Cost: one token count of its text, then O(bytes). The GIL is released above 8 kB.
+        """
+    def extend(self, /, messages: collections.abc.Iterable[dict[str, typing.Any]]) -> None:
+        """Append all of `messages`, or none of them when one is refused.
+
+        Raises:
+            MessageError: names the first message that is not of the form a chat API takes.
+        """
+    def fit(
+        self,
+        /,
+        budget_tokens: int | None = None,
+        *,
+        retain_ratio: float | None = None,
+        query: str | None = None,
+        keep_last: int = ...,
+        unit: str = "message",
+        on_orphans: str = "repair",
+        start_with_user: bool = False,
+    ) -> Window:
+        """Return the best legal request of at most `budget_tokens` that this history makes.
+
+        System, developer and pinned messages, the newest `keep_last` turns and a pending tool call always stay. A tool call
+        and all its results stay or go together. Order never changes. What is under the budget comes back unchanged, but for
+        results without calls and calls without results, which no provider takes.
+
+        Args:
+            budget_tokens: most tokens the window may have, by this history's tokenizer; reply priming not included.
+            retain_ratio: share of the history's tokens to keep, 0 to 1, rounded down; with both, the smaller budget rules.
+            query: what the next request is about; messages that match it are kept first.
+            keep_last: newest turns that must stay; a turn is a user message and all up to the next.
+            unit: "message": whole messages only.
+            on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
+            start_with_user: the first message that is no instruction is a user's, as some providers ask.
+
+        Returns:
+            A Window. Its whole messages are the caller's own objects.
+
+        Raises:
+            BudgetError: what must stay needs more; `.needed` is the smallest budget that works.
+            ArgumentError: neither budget nor ratio, or one out of its range.
+            MessageError: an orphan, with on_orphans="raise"; no user message to start with.
+
+        Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
+        20,000 messages.
+        """
+    def to_messages(self, /) -> list[dict[str, typing.Any]]:
+        """Return the messages as a new list of the very objects that were appended."""
+    @property
+    def tokens(self, /) -> int:
+        """Tokens of all messages: the per-model message cost, role, name, content and tool calls of each.
+
+        Reply priming is apart: `Tokenizer.reply_tokens`.
+        """
+
+@final
+class Report:
+    """The figures behind a Window.
+
+    Attributes:
+        budget_tokens: the budget the window was chosen for.
+        history_tokens: tokens of the history, orphans included.
+        window_tokens: tokens of the window.
+        required_tokens: tokens that had to stay (system, developer, pins, newest turns, a pending call).
+        reused_prefix_tokens: tokens of the leading messages that the history and the window share.
+        history_messages: messages of the history.
+        window_messages: messages of the window.
+        orphans_dropped: indices of the messages that repair left out.
+        calls_removed: (index, count) of the messages that lost unanswered tool calls.
+    """
+    def _repr_html_(self, /) -> str: ...
+    @property
+    def budget_tokens(self, /) -> int: ...
+    @property
+    def calls_removed(self, /) -> list[tuple[int, int]]: ...
+    @property
+    def history_messages(self, /) -> int: ...
+    @property
+    def history_tokens(self, /) -> int: ...
+    @property
+    def orphans_dropped(self, /) -> list[int]: ...
+    @property
+    def required_tokens(self, /) -> int: ...
+    @property
+    def reused_prefix_tokens(self, /) -> int: ...
+    def to_dict(self, /) -> dict[str, typing.Any]:
+        """Return the figures as a new dict of plain numbers and lists."""
+    @property
+    def window_messages(self, /) -> int: ...
+    @property
+    def window_tokens(self, /) -> int: ...
 
 @final
 class RetainController:
@@ -49,6 +176,162 @@ class RetainController:
 
         Cost: O(1).
         """
+
+@final
+class Tokenizer:
+    """Count, encode and cut texts exactly as one model does, offline.
+
+    Made by `rolecore.tokenizer`. Immutable and safe to share between threads; copies are the same object, and a pickle holds
+    the encoding's name or the file's path.
+    """
+    def __copy__(self, /) -> Tokenizer: ...
+    def __deepcopy__(self, _memo: Any, /) -> Tokenizer: ...
+    def __reduce__(self, /) -> tuple[Any, tuple]: ...
+    def count(self, /, text: str) -> int:
+        """Return the number of tokens of `text`.
+
+        Special tokens written in the text are ordinary text, as in tiktoken's `encode_ordinary`.
+
+        Args:
+            text: any string; a lone surrogate counts as U+FFFD.
+
+        Raises:
+            ArgumentError: `text` is not a string.
+
+        Cost: O(n log n) at worst, linear in practice, no list of ids; the GIL is released above 8 kB.
+
+        Example:
+            >>> rolecore.tokenizer("gpt-4o").count("hello world")
+            2
+        """
+    def count_batch(self, /, texts: collections.abc.Iterable[str]) -> list[int]:
+        """Return the number of tokens of each text.
+
+        Args:
+            texts: an iterable of strings, not one string.
+
+        Returns:
+            A list as long as `texts`.
+
+        Raises:
+            ArgumentError: `texts` is a string or no iterable, or an item is not a string.
+
+        Cost: as `count`, with one crossing for all; the GIL is released when they hold more than 8 kB together.
+
+        Example:
+            >>> rolecore.tokenizer("gpt-4o").count_batch(["hello", "hello world"])
+            [1, 2]
+        """
+    def count_messages(self, /, messages: collections.abc.Iterable[dict[str, typing.Any]]) -> int:
+        """Return the tokens that `messages` add to a request.
+
+        Additive: the sum over the messages of the model's per-message cost, role, name, content and tool calls. Reply priming
+        is apart: `reply_tokens`.
+
+        Args:
+            messages: an iterable of OpenAI-style dicts.
+
+        Raises:
+            MessageError: a message is not of the form a chat API takes.
+            ArgumentError: `messages` is no iterable of dicts.
+
+        Cost: one count of all text; the GIL is released above 8 kB.
+
+        Source: a table of per-model costs, each row with its own source; see docs/tokens.md.
+
+        Example:
+            >>> rolecore.tokenizer("gpt-4o").count_messages([{"role": "user", "content": "hello"}])
+            5
+        """
+    def decode(self, /, ids: collections.abc.Sequence[int]) -> str:
+        """Return the text of token ids.
+
+        Args:
+            ids: a sequence of ids; special ones are allowed.
+
+        Returns:
+            A string; where the ids end inside a character, U+FFFD.
+
+        Raises:
+            TokenizerError: an id is not in the vocabulary.
+            ArgumentError: `ids` is no sequence of integers from 0 to 2**32 - 1.
+
+        Cost: O(n).
+
+        Example:
+            >>> rolecore.tokenizer("o200k_base").decode([24912, 2375])
+            'hello world'
+        """
+    def encode(self, /, text: str) -> list[int]:
+        """Return the token ids of `text`.
+
+        Args:
+            text: any string; a lone surrogate is encoded as U+FFFD.
+
+        Raises:
+            ArgumentError: `text` is not a string.
+
+        Cost: as `count`, and a new list.
+
+        Example:
+            >>> rolecore.tokenizer("o200k_base").encode("hello world")
+            [24912, 2375]
+        """
+    @property
+    def name(self, /) -> str:
+        """Name of the encoding, or the path of the tokenizer.json."""
+    @property
+    def reply_tokens(self, /) -> int:
+        """Tokens that open the model's reply; a request costs this once, besides its messages."""
+    def truncate(self, /, text: str, max_tokens: int, *, side: str = "head") -> str:
+        """Return the longest cheap prefix or suffix of at most `max_tokens` tokens.
+
+        Args:
+            text: any string.
+            max_tokens: 0 or more.
+            side: the end to keep, "head" or "tail".
+
+        Returns:
+            A prefix or suffix of `text`, `text` itself if it fits. Its count is never over `max_tokens`, and now and then a
+            token or two under what would fit.
+
+        Raises:
+            ArgumentError: `text` is not a string, `max_tokens` is negative, or `side` is neither end.
+
+        Cost: linear in what is kept, not in `text`, unless the text is one endless word; the GIL is released above 8 kB.
+
+        Example:
+            >>> rolecore.tokenizer("gpt-4o").truncate("The quick brown fox", 2)
+            'The quick'
+        """
+
+@final
+class Window:
+    """A legal request under a budget, chosen from a History."""
+    def __len__(self, /) -> int: ...
+    @property
+    def dropped(self, /) -> list[int]:
+        """Indices of the messages of which nothing is kept, ascending."""
+    @property
+    def messages(self, /) -> list:
+        """The messages to send, a list of dicts in their old order.
+
+        A message kept whole is the caller's own object; one that lost unanswered tool calls is a copy.
+        """
+    def report(self, /) -> Report:
+        """Return the counts behind the choice, and what was repaired."""
+    @property
+    def reused_prefix_tokens(self, /) -> int:
+        """Tokens of the leading messages that are also the history's leading ones, unchanged.
+
+        What a provider's prompt cache that has seen the history can reuse.
+        """
+    @property
+    def sources(self, /) -> list[int]:
+        """For each of `messages`, its index in the history."""
+    @property
+    def tokens(self, /) -> int:
+        """Tokens of `messages`, exact; reply priming not included."""
 
 def build_info() -> dict[str, str]:
     """Return how the compiled core was built and what it found on this machine.
@@ -111,4 +394,29 @@ def rss_bytes(root: str) -> int | None:
         root: directory that /proc is taken below.
 
     Cost: one small file; the GIL is released.
+    """
+
+def tokenizer(name_or_path: str | os.PathLike[str], /) -> Tokenizer:
+    """Return the tokenizer of an encoding, a model or a tokenizer.json file.
+
+    Nothing is ever downloaded. The vocabularies of OpenAI's chat models are in the package and unpacked at first use; for other
+    models give the tokenizer.json that comes with them.
+
+    Args:
+        name_or_path: "o200k_base", "cl100k_base" or "o200k_harmony"; an OpenAI model's name, as "gpt-4o"; or the path of a
+            byte-level BPE tokenizer.json (GPT-2, Llama 3, Qwen, DeepSeek).
+
+    Returns:
+        A Tokenizer; the same vocabulary in memory for each use of a name, a new one for each path.
+
+    Raises:
+        TokenizerError: the name is unknown, or the file is damaged or cannot be counted exactly; the message says why.
+        ArgumentError: `name_or_path` is neither a string nor a path.
+        OSError: the file cannot be read.
+
+    Cost: O(1) for a name after its first use; the GIL is released while a vocabulary is built.
+
+    Example:
+        >>> rolecore.tokenizer("gpt-4o").name
+        'o200k_base'
     """

@@ -3,11 +3,17 @@
 //! The core of the Python package `rolecore`, with no Python in it: parsed [`Message`]s are counted once when they are
 //! appended to a [`History`], and [`History::fit`] chooses which of them make the best legal window under a budget.
 
+mod compress;
 pub mod error;
+pub mod history;
 pub mod memory;
+pub mod message;
 pub mod retain;
 pub mod simd;
 pub mod tokens;
 
+pub use compress::fit::{FitOptions, OnOrphans, Window};
 pub use error::{Error, Result};
+pub use history::{Counted, History, Repair};
+pub use message::{Message, Part, Role, ToolCall};
 pub use tokens::Tokenizer;

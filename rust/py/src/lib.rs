@@ -1,15 +1,18 @@
 //! The module `rolecore._core`: a thin Python boundary over `rolecore-core`, one file a capability.
-
 #![allow(clippy::doc_markdown, clippy::doc_link_with_quotes, reason = "doc comments here are Python docstrings")]
 
 use pyo3::prelude::*;
 
 mod build_info;
 mod errors;
+mod history;
 mod memory;
+mod message;
+mod report;
 mod retain;
 mod text;
 mod tokens;
+mod window;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -17,13 +20,18 @@ mod _core {
 
     #[pymodule_export]
     use crate::build_info::build_info;
-
+    #[pymodule_export]
+    use crate::history::History;
     #[pymodule_export]
     use crate::memory::{read_memory, rss_bytes};
+    #[pymodule_export]
+    use crate::report::Report;
     #[pymodule_export]
     use crate::retain::{RetainController, compute_retain_ratio};
     #[pymodule_export]
     use crate::tokens::{Tokenizer, tokenizer};
+    #[pymodule_export]
+    use crate::window::Window;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name Python looks for")]

@@ -1,0 +1,77 @@
+"""Question: what does choosing a window cost, against LangChain's `trim_messages` and as histories grow?
+
+Input: made-up chats (conftest.Writer, seed 1), budget 20 % of their tokens. Oracle: before any timing, tiktoken recounts the
+window and finds it inside the budget. Peer: langchain-core's trim_messages, strategy "last", with an exact counter: tiktoken's,
+and rolecore's own, which is faster, so that the ratio is not the tokenizer's merit.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import rolecore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Interleaved, Writer
+
+MIN_RATIO = 100
+MAX_GROWTH = 200
+
+
+@pytest.mark.parametrize("query", [None, "where did we put it"])
+def test_fit_1k_turns_against_trim_messages(
+    interleaved: Interleaved, benchmark: Any, writer: Writer, vocabulary_folder: Path, query: str | None
+) -> None:
+    trim = pytest.importorskip("langchain_core.messages", reason="needs the peers: make bench")
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(vocabulary_folder)
+    import tiktoken
+
+    chat = writer.chat(1000)
+    history = rolecore.History(chat)
+    budget = history.tokens // 5
+    encoding = tiktoken.get_encoding("o200k_base")
+    ours = rolecore.tokenizer("o200k_base")
+    peers_chat = trim.convert_to_messages(chat)
+
+    def by_tiktoken(messages: list[Any]) -> int:
+        return sum(4 + len(encoding.encode_ordinary(message.content)) for message in messages)
+
+    def by_rolecore(messages: list[Any]) -> int:
+        return sum(4 + count for count in ours.count_batch([message.content for message in messages]))
+
+    def fit() -> list[dict[str, Any]]:
+        return history.fit(budget, query=query).messages
+
+    recount = sum(4 + len(encoding.encode_ordinary(message["content"])) for message in fit())
+    assert recount <= budget
+    options = {"max_tokens": budget, "strategy": "last", "include_system": True}
+    ratios = [
+        interleaved(
+            f"fit/1k/{'query' if query else 'density'} : trim_messages, {name}",
+            fit,
+            lambda counter=counter: trim.trim_messages(peers_chat, token_counter=counter, **options),
+            candidate_calls=20,
+            rounds=7,
+        )
+        for name, counter in (("tiktoken", by_tiktoken), ("rolecore counts", by_rolecore))
+    ]
+    interleaved.same("fit/1k", fit, calls=20)
+    benchmark(fit)
+    assert min(ratio.median for ratio in ratios) >= MIN_RATIO
+
+
+@pytest.mark.parametrize("query", [None, "where did we put it"])
+def test_fit_grows_with_the_history_not_faster(interleaved: Interleaved, writer: Writer, query: str | None) -> None:
+    small, large = (rolecore.History(writer.chat(n)) for n in (1_000, 100_000))
+    growth = interleaved(
+        f"fit/100k : fit/1k, {'query' if query else 'density'}",
+        lambda: small.fit(small.tokens // 5, query=query).messages,
+        lambda: large.fit(large.tokens // 5, query=query).messages,
+        candidate_calls=50,
+        rounds=9,
+    )
+    assert growth.median <= MAX_GROWTH

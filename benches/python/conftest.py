@@ -1,0 +1,147 @@
+"""Fixtures of the benches: interleaved ratios with their own noise beside them, and made-up chats.
+
+Two gates are honest on a shared machine: instruction counts (benches/rust) and ratios measured A B A B in one run (here).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long the reference takes; the spread is the quartiles of the paired ratios."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+    candidate_us: float
+    reference_us: float
+
+    def __str__(self) -> str:
+        """One row of a table."""
+        times = f"{self.candidate_us:12.1f} us against {self.reference_us:12.1f} us"
+        return f"{self.name:44} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
+
+
+def cpu_seconds(run: Callable[[], object], calls: int) -> float:
+    """CPU seconds of this thread for one of `calls` calls: neighbours on the machine count less than on the wall clock."""
+    began = time.thread_time()
+    for _ in range(calls):
+        run()
+    return (time.thread_time() - began) / calls
+
+
+class Interleaved:
+    """Measures two callables in turns, A B A B, and keeps the rows for the end of the run."""
+
+    def __init__(self) -> None:
+        """Start with no rows."""
+        self.rows: list[Ratio] = []
+
+    def __call__(
+        self,
+        name: str,
+        candidate: Callable[[], object],
+        reference: Callable[[], object],
+        *,
+        rounds: int = 15,
+        candidate_calls: int = 1,
+        reference_calls: int = 1,
+    ) -> Ratio:
+        """Return the reference's time over the candidate's, median of `rounds` pairs after one warm-up pair."""
+        pairs = []
+        for _ in range(rounds + 1):
+            ours = cpu_seconds(candidate, candidate_calls)
+            theirs = cpu_seconds(reference, reference_calls)
+            pairs.append((ours, theirs))
+        ratios = [theirs / ours for ours, theirs in pairs[1:]]
+        low, median, high = statistics.quantiles(ratios, n=4)
+        ours, theirs = (statistics.median(column) * 1e6 for column in zip(*pairs[1:], strict=True))
+        row = Ratio(name, median, low, high, ours, theirs)
+        self.rows.append(row)
+        return row
+
+    def same(self, name: str, run: Callable[[], object], *, calls: int = 1, rounds: int = 15) -> Ratio:
+        """Measure a callable against itself: what the machine's noise alone makes of a ratio."""
+        return self(f"A/A {name}", run, run, rounds=rounds, candidate_calls=calls, reference_calls=calls)
+
+
+_interleaved = Interleaved()
+
+
+@pytest.fixture(scope="session")
+def interleaved() -> Interleaved:
+    """Measure a ratio; see `Interleaved`."""
+    return _interleaved
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--ratios FILE`."""
+    parser.addoption("--ratios", help="write the interleaved ratios to this JSON file")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401  pytest's own type is private
+    """Print all ratios, and write them where `--ratios` says."""
+    if _interleaved.rows:
+        terminalreporter.section("interleaved ratios (median, quartiles, CPU time)")
+        for row in _interleaved.rows:
+            terminalreporter.write_line(str(row))
+    if path := config.getoption("--ratios"):
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  a plain path from the command line
+            json.dump([asdict(row) for row in _interleaved.rows], file, indent=1)
+
+
+class Writer:
+    """Makes up English-like text: words by Zipf's law, sentences of about twelve words. The seed is fixed."""
+
+    def __init__(self, seed: int = 1) -> None:
+        """Draw the vocabulary."""
+        self.random = random.Random(seed)  # noqa: S311  no secrets here
+        letters = "etaoinshrdlucmfwypvbgkjqxz"
+        weights = range(len(letters), 0, -1)
+        self.words = ["".join(self.random.choices(letters, weights, k=self.random.randint(2, 9))) for _ in range(8000)]
+        self.weights = [1 / (rank + 1) for rank in range(len(self.words))]
+
+    def text(self, n_bytes: int) -> str:
+        """Return a text of exactly `n_bytes` ASCII characters."""
+        text = ""
+        while len(text) < n_bytes:
+            text += " ".join(self.random.choices(self.words, self.weights, k=12)).capitalize() + ". "
+        return text[:n_bytes]
+
+    def chat(self, n_turns: int, n_bytes: int = 150) -> list[dict[str, Any]]:
+        """Return a system message and `n_turns` messages of users and assistants in turn."""
+        roles = ("user", "assistant")
+        turns = [{"role": roles[i % 2], "content": self.text(n_bytes)} for i in range(n_turns)]
+        return [{"role": "system", "content": "Be brief."}, *turns]
+
+
+@pytest.fixture
+def writer() -> Writer:
+    """Make up text."""
+    return Writer()
+
+
+@pytest.fixture(scope="session")
+def vocabulary_folder() -> Path:
+    """Return the folder of a PyPI package that holds tiktoken's vocabularies, so that tiktoken needs no network."""
+    import importlib.util
+    from pathlib import Path
+
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the peers: make bench")
+    return Path(spec.origin).parent / "litellm_core_utils" / "tokenizers"

@@ -1,0 +1,59 @@
+"""Counts the instructions of each kernel with callgrind and compares them with instructions.json; `--record` rewrites it.
+
+    python benches/rust/gate.py [--record]
+
+Instruction counts repeat to the last digit on the same binary, so 1 % is a real change, whatever else the machine does. They are
+only comparable for one compiler: with another rustc the figures are printed and nothing is judged. Exit status 1 on more than
+1 % above the record. Needs valgrind.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RECORD = HERE / "instructions.json"
+KERNELS = ("fit_1k_density", "fit_1k_query", "push_150B", "count_15kB")
+LIMIT = 1.01
+
+
+def output(*command: str) -> str:
+    """Run a command from the workspace's root and return both of its streams."""
+    done = subprocess.run(command, cwd=HERE.parent.parent, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout
+
+
+def count(kernel: str) -> int:
+    """Instructions inside the function named kernel."""
+    flags = ("--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=kernels::kernel*")
+    found = re.search(r"Collected : (\d+)", output("valgrind", *flags, "target/release/kernels", kernel))
+    if found is None:
+        sys.exit(f"callgrind collected nothing for {kernel}")
+    return int(found[1])
+
+
+def main() -> int:
+    """Print a row a kernel; return the exit status."""
+    output("cargo", "build", "--release", "--locked", "-p", "rolecore-kernels")
+    rustc = output("rustc", "--version").strip()
+    counts = {kernel: count(kernel) for kernel in KERNELS}
+    if "--record" in sys.argv:
+        RECORD.write_text(json.dumps({"rustc": rustc, **counts}, indent=1) + "\n", encoding="utf-8")
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    worse = 0
+    for kernel, instructions in counts.items():
+        change = instructions / record[kernel]
+        worse += change > LIMIT
+        print(f"{kernel:16} {instructions:12,} instructions  {change:7.4f} of the record")  # noqa: T201
+    if record["rustc"] != rustc:
+        print(f"recorded with {record['rustc']}, this is {rustc}: not judged")  # noqa: T201
+        return 0
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

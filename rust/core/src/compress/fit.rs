@@ -1,0 +1,226 @@
+//! The choice of a window: what must stay, then the worthiest groups that fit, in their old order.
+
+use super::select::{Candidate, falling, worth};
+use crate::error::{Error, Result};
+use crate::history::{Group, History, Repair};
+use crate::message::Role;
+
+/// What to do when a history holds results without calls, or calls without results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnOrphans {
+    /// Leave them out and report it.
+    #[default]
+    Repair,
+    /// Refuse the history.
+    Raise,
+}
+
+/// How to choose a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FitOptions<'q> {
+    /// Newest turns that must stay; a turn is a user message and all up to the next.
+    pub keep_last: usize,
+    /// What the next request is about.
+    pub query: Option<&'q str>,
+    /// What to do with tool calls and results that lost each other.
+    pub on_orphans: OnOrphans,
+    /// Whether the first message that is no instruction must be a user's, as some providers ask.
+    pub start_with_user: bool,
+}
+
+/// The messages chosen, and the figures of the choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Indices of the messages kept, ascending. Those in `repairs` are kept in part.
+    pub kept: Vec<usize>,
+    /// Tokens of the window, never more than `budget_tokens`.
+    pub tokens: u64,
+    /// The budget it was chosen for.
+    pub budget_tokens: u64,
+    /// Messages the history held.
+    pub n_messages: usize,
+    /// Tokens the history held, orphans included.
+    pub history_tokens: u64,
+    /// Tokens that had to stay.
+    pub required_tokens: u64,
+    /// Tokens of the leading messages that are the history's own leading messages, untouched.
+    pub reused_prefix_tokens: u64,
+    /// What repair did, kept or not, by message index.
+    pub repairs: Vec<Repair>,
+}
+
+pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_>) -> Result<Window> {
+    let repairs = history.repairs();
+    if let (OnOrphans::Raise, Some(repair)) = (options.on_orphans, repairs.first()) {
+        return Err(orphan(repair));
+    }
+    let plan = Plan::of(history, options)?;
+    let keep = if plan.total_tokens <= budget_tokens {
+        plan.is_allowed
+    } else if plan.needed_tokens > budget_tokens {
+        return Err(Error::Budget { needed: plan.needed_tokens, budget: budget_tokens });
+    } else {
+        plan.choose(history, budget_tokens, options)
+    };
+    Ok(window(history, budget_tokens, plan.required_tokens, &keep, repairs))
+}
+
+fn orphan(repair: &Repair) -> Error {
+    let what = if repair.removed_calls.is_some() {
+        "holds tool calls without results"
+    } else {
+        "has lost its tool call or its results"
+    };
+    Error::Message(format!(
+        "message {} {what}; append what is missing, or let on_orphans=\"repair\" leave it out",
+        repair.index
+    ))
+}
+
+/// What is settled before any worth is computed.
+struct Plan {
+    /// By group: whether it may be in a window at all.
+    is_allowed: Vec<bool>,
+    /// By group: whether it must be.
+    is_required: Vec<bool>,
+    /// Tokens of all that is allowed.
+    total_tokens: u64,
+    /// Tokens of what is required.
+    required_tokens: u64,
+    /// The smallest budget that works.
+    needed_tokens: u64,
+}
+
+impl Plan {
+    fn of(history: &History, options: &FitOptions<'_>) -> Result<Self> {
+        let groups = history.groups();
+        let newest = history.newest_turns(options.keep_last);
+        let newest = if options.keep_last == 0 { groups.len() } else { newest };
+        let pending = if history.is_pending() { groups.len() - 1 } else { groups.len() };
+        let first_turn = if options.start_with_user { history.newest_turns(usize::MAX) } else { 0 };
+
+        let mut plan = Self {
+            is_allowed: Vec::with_capacity(groups.len()),
+            is_required: Vec::with_capacity(groups.len()),
+            total_tokens: 0,
+            required_tokens: 0,
+            needed_tokens: 0,
+        };
+        for (g, group) in groups.iter().enumerate() {
+            let is_instruction = history.leading_role(group).is_instruction();
+            let is_allowed = group.is_live && (g >= first_turn || is_instruction);
+            let is_required = group.is_live && (is_instruction || group.is_pinned || g >= newest || g == pending);
+            if is_required && !is_allowed {
+                return Err(Error::Message(format!(
+                    "message {} must stay, yet no user message comes before it; unpin it or leave start_with_user off",
+                    group.start
+                )));
+            }
+            plan.total_tokens += if is_allowed { group.tokens } else { 0 };
+            plan.required_tokens += if is_required { group.tokens } else { 0 };
+            plan.is_allowed.push(is_allowed);
+            plan.is_required.push(is_required);
+        }
+        if options.start_with_user {
+            plan.require_a_user(history)?;
+        }
+        plan.needed_tokens = if plan.is_required.contains(&true) {
+            plan.required_tokens
+        } else {
+            let allowed = groups.iter().zip(&plan.is_allowed).filter(|(_, allowed)| **allowed);
+            allowed.map(|(group, _)| group.tokens).min().unwrap_or(0)
+        };
+        Ok(plan)
+    }
+
+    /// Requires the cheapest user message before the first required one that is neither a user's nor an instruction; if
+    /// nothing else is required, the cheapest of all.
+    fn require_a_user(&mut self, history: &History) -> Result<()> {
+        let groups = history.groups();
+        let role = |g: usize| history.leading_role(&groups[g]);
+        let first = (0..groups.len()).find(|&g| self.is_required[g] && !role(g).is_instruction());
+        if first.is_some_and(|g| role(g) == Role::User) || (first.is_none() && self.is_required.contains(&true)) {
+            return Ok(());
+        }
+        let users = (0..first.unwrap_or(groups.len())).filter(|&g| self.is_allowed[g] && role(g) == Role::User);
+        match users.min_by_key(|&g| (groups[g].tokens, usize::MAX - g)) {
+            Some(user) => {
+                self.is_required[user] = true;
+                self.required_tokens += groups[user].tokens;
+                Ok(())
+            }
+            None if groups.iter().all(|group| !group.is_live) => Ok(()),
+            None => Err(Error::Message(
+                "the history has no user message to start with; leave start_with_user off".to_owned(),
+            )),
+        }
+    }
+
+    /// Adds the worthiest groups that fit to what is required.
+    fn choose(&self, history: &History, budget_tokens: u64, options: &FitOptions<'_>) -> Vec<bool> {
+        let groups = history.groups();
+        let open: Vec<usize> = (0..groups.len()).filter(|&g| self.is_allowed[g] && !self.is_required[g]).collect();
+        let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();
+        let order = falling(&worth(history.digest(), &candidates, options.query));
+        let mut keep = self.is_required.clone();
+        let mut left = budget_tokens - self.required_tokens;
+        for &c in &order {
+            if candidates[c].tokens <= left {
+                left -= candidates[c].tokens;
+                keep[open[c]] = true;
+            }
+        }
+        if options.start_with_user {
+            start_with_user(history, &mut keep, order.iter().map(|&c| open[c]), left);
+        }
+        keep
+    }
+}
+
+/// Drops what is kept before the first kept user message, and spends what that frees on groups that do not undo it.
+fn start_with_user(history: &History, keep: &mut [bool], order: impl Iterator<Item = usize>, mut left: u64) {
+    let groups = history.groups();
+    let role = |g: usize| history.leading_role(&groups[g]);
+    let mut first_user = (0..groups.len()).find(|&g| keep[g] && role(g) == Role::User).unwrap_or(groups.len());
+    for g in 0..first_user {
+        if keep[g] && !role(g).is_instruction() {
+            keep[g] = false;
+            left += groups[g].tokens;
+        }
+    }
+    for g in order {
+        let is_user = role(g) == Role::User;
+        if !keep[g] && groups[g].tokens <= left && (is_user || g > first_user) {
+            left -= groups[g].tokens;
+            keep[g] = true;
+            first_user = if is_user { first_user.min(g) } else { first_user };
+        }
+    }
+}
+
+fn candidate(group: &Group) -> Candidate {
+    Candidate { start: group.start, end: group.end, tokens: group.tokens }
+}
+
+fn window(history: &History, budget_tokens: u64, required_tokens: u64, keep: &[bool], repairs: Vec<Repair>) -> Window {
+    let groups = history.groups();
+    let mut kept = Vec::new();
+    let mut tokens = 0;
+    for (group, _) in groups.iter().zip(keep).filter(|(_, keep)| **keep) {
+        kept.extend(history.live_messages(group));
+        tokens += group.tokens;
+    }
+    let first_repair = repairs.first().map_or(usize::MAX, |repair| repair.index);
+    let prefix = kept.iter().enumerate().take_while(|&(at, &index)| at == index && index < first_repair);
+    let reused_prefix_tokens = prefix.map(|(_, &index)| history.message_tokens(index)).sum();
+    Window {
+        kept,
+        tokens,
+        budget_tokens,
+        n_messages: history.len(),
+        history_tokens: history.tokens(),
+        required_tokens,
+        reused_prefix_tokens,
+        repairs,
+    }
+}

@@ -1,0 +1,123 @@
+//! What each group of messages is worth keeping: the one interface between a history and the choice of a window.
+
+use super::digest::Digest;
+use super::terms::TermId;
+
+/// One unit of choice: consecutive messages that stay or go together, and what they cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    /// First message.
+    pub(crate) start: usize,
+    /// One past the last message.
+    pub(crate) end: usize,
+    /// Tokens of the group.
+    pub(crate) tokens: u64,
+}
+
+/// The worth of each candidate per token it costs: the higher is kept first. All values are finite and not negative.
+///
+/// Without a query, fact density: information that only few messages hold, weighed by how much the message looks like a
+/// fact, for each token. With one, BM25 with each message's neighbours, and density where the query says nothing.
+///
+/// Cost: O(distinct terms of all messages).
+pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], query: Option<&str>) -> Vec<f32> {
+    let idf = digest.idf();
+    let density = fact_density(digest, &idf, candidates);
+    match query.map(|query| digest.query_terms(query)) {
+        Some(terms) if !terms.is_empty() => by_query(digest, &idf, candidates, &density, &terms),
+        _ => density,
+    }
+}
+
+/// Tokens every message pays beyond its words; keeps the shortest ones from winning by their shortness alone.
+const OVERHEAD_TOKENS: f32 = 6.0;
+
+fn fact_density(digest: &Digest, idf: &[f32], candidates: &[Candidate]) -> Vec<f32> {
+    let worth = |candidate: &Candidate| {
+        let mut sum = 0.0;
+        for i in candidate.start..candidate.end {
+            let document = digest.document(i);
+            let information: f32 = document.terms.iter().map(|&term| idf[term as usize]).sum();
+            sum += (information + 1.0) * document.fact_weight;
+        }
+        sum / (tokens(candidate) + OVERHEAD_TOKENS)
+    };
+    candidates.iter().map(worth).collect()
+}
+
+/// BM25's saturation and length constants. Source: Robertson and Zaragoza (2009), the customary values.
+const K1: f32 = 1.2;
+const B: f32 = 0.75;
+/// Share of a message's match that the ones before and after it get: the answer to a question seldom repeats its words.
+const NEIGHBOUR: f32 = 0.4;
+/// What a match counts in a message by the speaker whom the query names.
+const SPEAKER: f32 = 1.5;
+/// The best density's share of the best match: orders what the query does not touch.
+const PRIOR: f32 = 0.05;
+
+fn by_query(digest: &Digest, idf: &[f32], candidates: &[Candidate], density: &[f32], query: &[TermId]) -> Vec<f32> {
+    let matches = smooth(&bm25(digest, idf, query));
+    let mut worth: Vec<f32> = candidates
+        .iter()
+        .map(|candidate| {
+            let best = matches[candidate.start..candidate.end].iter().copied().fold(0.0, f32::max);
+            best / tokens(candidate).max(1.0).sqrt()
+        })
+        .collect();
+    let best = worth.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    for (value, rank) in worth.iter_mut().zip(ranks(density)) {
+        *value += PRIOR * best * rank;
+    }
+    worth
+}
+
+fn bm25(digest: &Digest, idf: &[f32], query: &[TermId]) -> Vec<f32> {
+    let mean_words = digest.mean_words().max(1.0);
+    let mut wanted = vec![false; idf.len()];
+    for &term in query {
+        wanted[term as usize] = true;
+    }
+    let score = |i: usize| {
+        let document = digest.document(i);
+        #[expect(clippy::cast_precision_loss, reason = "a length needs no more than 24 bits")]
+        let length = 1.0 - B + B * document.n_words as f32 / mean_words;
+        let mut sum = 0.0;
+        for (&term, &count) in document.terms.iter().zip(document.counts) {
+            if wanted[term as usize] {
+                let count = f32::from(count);
+                sum += idf[term as usize] * count * (K1 + 1.0) / (count + K1 * length);
+            }
+        }
+        if document.speaker.is_some_and(|speaker| wanted[speaker as usize]) { sum * SPEAKER } else { sum }
+    };
+    (0..digest.len()).map(score).collect()
+}
+
+fn smooth(scores: &[f32]) -> Vec<f32> {
+    let at = |i: Option<usize>| i.and_then(|i| scores.get(i)).copied().unwrap_or(0.0);
+    (0..scores.len()).map(|i| scores[i] + NEIGHBOUR * (at(i.checked_sub(1)) + at(Some(i + 1)))).collect()
+}
+
+/// Each value's rank, from 1 for the largest down to near 0.
+fn ranks(values: &[f32]) -> Vec<f32> {
+    let mut ranks = vec![0.0; values.len()];
+    #[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 24 bits")]
+    for (place, i) in falling(values).into_iter().enumerate() {
+        ranks[i] = (values.len() - place) as f32 / values.len() as f32;
+    }
+    ranks
+}
+
+/// The indices of not negative values in falling order, ties to the newer. Such floats order as their bits do.
+#[expect(clippy::cast_possible_truncation, reason = "the low half of a key is an index below 2^32")]
+pub(crate) fn falling(values: &[f32]) -> Vec<usize> {
+    let key = |(i, value): (usize, &f32)| u64::from(value.to_bits()) << 32 | i as u64;
+    let mut keys: Vec<u64> = values.iter().enumerate().map(key).collect();
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    keys.into_iter().map(|key| (key & u64::from(u32::MAX)) as usize).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a cost needs no more than 24 bits")]
+fn tokens(candidate: &Candidate) -> f32 {
+    candidate.tokens as f32
+}

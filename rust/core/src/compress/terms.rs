@@ -1,0 +1,143 @@
+//! The words of a history as small numbers, with how many messages hold each: what idf and BM25 are computed from.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+
+use super::cues::{Cues, stem};
+
+/// Number of a term, in order of first occurrence, so that nothing depends on the hasher's seed.
+pub(crate) type TermId = u32;
+
+/// What a word of the text stands for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meaning {
+    /// Its stem's number; none for a stop word.
+    pub(crate) term: Option<TermId>,
+    /// What kind of fact it points to.
+    pub(crate) cues: Cues,
+}
+
+/// Every distinct word met so far. Memory: about 40 bytes and the word's own a distinct word.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    words: Vec<Surface>,
+    letters: Vec<u8>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    term_count: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Surface {
+    /// Where the word starts in `letters`; it ends where the next one starts.
+    start: usize,
+    /// The number of the term this word would be; its own stem's when it is no stem itself.
+    /// Its stem's number.
+    term: TermId,
+    cues: Cues,
+}
+
+fn letters_of<'t>(words: &[Surface], letters: &'t [u8], surface: u32) -> &'t [u8] {
+    let i = surface as usize;
+    let end = words.get(i + 1).map_or(letters.len(), |next| next.start);
+    &letters[words[i].start..end]
+}
+
+impl Terms {
+    /// What `word` (lower case) stands for; a new word gets the next number.
+    pub(crate) fn learn(&mut self, word: &[u8]) -> Meaning {
+        let surface = self.find(word).unwrap_or_else(|| self.add(word));
+        self.meaning(surface)
+    }
+
+    /// What `word` stands for if the history knows it or a stem of it.
+    pub(crate) fn look_up(&self, word: &[u8]) -> Option<Meaning> {
+        if let Some(surface) = self.find(word) {
+            return Some(self.meaning(surface));
+        }
+        let text = std::str::from_utf8(word).ok()?;
+        let stem = stem(text);
+        if stem == text || Cues::of(text).has(Cues::STOP) { None } else { self.look_up(stem.as_bytes()) }
+    }
+
+    fn find(&self, word: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(word);
+        self.table.find(hash, |&i| letters_of(&self.words, &self.letters, i) == word).copied()
+    }
+
+    fn meaning(&self, surface: u32) -> Meaning {
+        let Surface { term, cues, .. } = self.words[surface as usize];
+        Meaning { term: (!cues.has(Cues::STOP)).then_some(term), cues }
+    }
+
+    fn add(&mut self, word: &[u8]) -> u32 {
+        let text = std::str::from_utf8(word).unwrap_or_default();
+        let stem = stem(text);
+        let term = if stem.len() == text.len() {
+            self.new_term()
+        } else {
+            // The stem is a word of its own, so that any inflection finds the same number.
+            let surface = self.find(stem.as_bytes()).unwrap_or_else(|| self.add(stem.as_bytes()));
+            self.words[surface as usize].term
+        };
+        self.insert(word, term, Cues::of(text))
+    }
+
+    fn new_term(&mut self) -> TermId {
+        let term = self.term_count;
+        self.term_count += 1;
+        term
+    }
+
+    fn insert(&mut self, word: &[u8], term: TermId, cues: Cues) -> u32 {
+        let surface =
+            u32::try_from(self.words.len()).expect("4 * 10^9 distinct words need more memory than a machine has");
+        self.words.push(Surface { start: self.letters.len(), term, cues });
+        self.letters.extend_from_slice(word);
+        let (words, letters, hasher) = (&self.words, &self.letters, &self.hasher);
+        self.table.insert_unique(hasher.hash_one(word), surface, |&i| hasher.hash_one(letters_of(words, letters, i)));
+        surface
+    }
+
+    /// Numbers given so far: every [`TermId`] is below it.
+    pub(crate) fn len(&self) -> usize {
+        self.term_count as usize
+    }
+
+    /// Heap bytes held.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.words.capacity() * size_of::<Surface>() + self.letters.capacity() + self.table.capacity() * 5
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inflections_share_a_number_in_any_order() {
+        let mut terms = Terms::default();
+        let first = terms.learn(b"booked").term;
+        assert_eq!(terms.learn(b"book").term, first);
+        assert_eq!(terms.learn(b"bookings").term, terms.learn(b"bookings").term);
+        assert_eq!(terms.look_up(b"booking").map(|m| m.term), Some(first));
+    }
+
+    #[test]
+    fn stop_words_are_no_terms_but_keep_their_cues() {
+        let mut terms = Terms::default();
+        let me = terms.learn(b"my");
+        assert!(me.term.is_none() && me.cues.has(Cues::FIRST_PERSON));
+        assert!(terms.look_up(b"unheard").is_none());
+    }
+
+    #[test]
+    fn numbers_follow_first_occurrence_not_the_seed() {
+        let learn = || {
+            let mut terms = Terms::default();
+            ["lantern", "river", "lantern", "moved", "move"].map(|w| terms.learn(w.as_bytes()).term)
+        };
+        assert_eq!(learn(), learn());
+        assert_eq!(learn()[3], learn()[4]);
+    }
+}

@@ -1,0 +1,235 @@
+//! A chat history: messages counted once when they come, and the groups that stay or go together.
+
+use std::sync::Arc;
+
+use crate::compress::digest::Digest;
+use crate::compress::fit::{FitOptions, Window, fit};
+use crate::error::Result;
+use crate::message::{Message, Role};
+use crate::tokens::Tokenizer;
+
+/// A message with its token count: the costly half of an append, done without the history.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    message: Message,
+    tokens: u64,
+}
+
+impl Counted {
+    /// Validates and counts a message.
+    ///
+    /// # Errors
+    /// [`crate::Error::Message`] for a form that no provider takes.
+    pub fn new(message: Message, tokenizer: &Tokenizer) -> Result<Self> {
+        message.validate()?;
+        let tokens = message.tokens(tokenizer);
+        Ok(Self { message, tokens })
+    }
+}
+
+/// Consecutive messages that stay or go together: one message, or an assistant's tool calls with their results.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group {
+    /// First message; the group's leading one.
+    pub(crate) start: usize,
+    /// One past the last message. Results without a call stand inside the group before them and belong to none.
+    pub(crate) end: usize,
+    /// Tokens of what repair leaves of the group.
+    pub(crate) tokens: u64,
+    /// Whether repair leaves anything of it.
+    pub(crate) is_live: bool,
+    /// Whether the caller pinned one of its messages.
+    pub(crate) is_pinned: bool,
+}
+
+/// What had to be done to a message so that a provider takes the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// Index of the message.
+    pub index: usize,
+    /// Indices of the tool calls taken out of it because nothing answers them; none: the whole message went.
+    pub removed_calls: Option<Vec<usize>>,
+}
+
+/// Messages in order, each parsed and counted once.
+///
+/// A tool result belongs to the nearest earlier call of its id that is still open; a call is open until the next message that
+/// is not a tool's, because no provider takes a later answer. So the same id may serve many calls of one history.
+#[derive(Debug)]
+pub struct History {
+    tokenizer: Arc<Tokenizer>,
+    messages: Vec<Message>,
+    message_tokens: Vec<u64>,
+    is_dropped: Vec<bool>,
+    groups: Vec<Group>,
+    turn_starts: Vec<usize>,
+    repairs: Vec<Repair>,
+    /// For each tool call of the newest group, whether a result came; empty once the group is complete.
+    is_answered: Vec<bool>,
+    tokens: u64,
+    digest: Digest,
+}
+
+impl History {
+    /// An empty history that counts with `tokenizer`.
+    pub fn new(tokenizer: Arc<Tokenizer>) -> Self {
+        Self {
+            tokenizer,
+            messages: Vec::new(),
+            message_tokens: Vec::new(),
+            is_dropped: Vec::new(),
+            groups: Vec::new(),
+            turn_starts: Vec::new(),
+            repairs: Vec::new(),
+            is_answered: Vec::new(),
+            tokens: 0,
+            digest: Digest::default(),
+        }
+    }
+
+    /// Appends a message; with `pin` it stays in every window.
+    ///
+    /// Cost: O(bytes of the message), no tokens counted.
+    pub fn push(&mut self, counted: Counted, pin: bool) {
+        let Counted { message, tokens } = counted;
+        let index = self.messages.len();
+        let is_result = message.role == Role::Tool;
+        let is_orphan = is_result && !self.answer(&message);
+        if !is_result {
+            self.close_calls();
+        }
+        self.digest.push(&message);
+        self.tokens += tokens;
+        self.is_dropped.push(is_orphan);
+        if is_orphan {
+            self.repairs.push(Repair { index, removed_calls: None });
+        }
+        match self.groups.last_mut() {
+            Some(group) if is_result => group.end = index + 1,
+            _ => {
+                if message.role == Role::User {
+                    self.turn_starts.push(self.groups.len());
+                }
+                let group = Group { start: index, end: index + 1, tokens: 0, is_live: false, is_pinned: false };
+                self.groups.push(group);
+                self.is_answered.resize(message.tool_calls.len(), false);
+            }
+        }
+        if let (false, Some(group)) = (is_orphan, self.groups.last_mut()) {
+            group.tokens += tokens;
+            group.is_live = true;
+            group.is_pinned |= pin;
+        }
+        self.messages.push(message);
+        self.message_tokens.push(tokens);
+    }
+
+    /// Marks the nearest open call of the result's id as answered; false if there is none.
+    fn answer(&mut self, result: &Message) -> bool {
+        let Some(group) = self.groups.last() else { return false };
+        let calls = &self.messages[group.start].tool_calls;
+        let mut open = self.is_answered.iter_mut().zip(calls).rev();
+        let found = open.find(|(is_answered, call)| !**is_answered && result.tool_call_id.as_ref() == Some(&call.id));
+        found.map(|(is_answered, _)| *is_answered = true).is_some()
+    }
+
+    /// The newest group is complete: takes out the calls nothing answered.
+    fn close_calls(&mut self) {
+        let answered = std::mem::take(&mut self.is_answered);
+        let unanswered: Vec<usize> = (0..answered.len()).filter(|&call| !answered[call]).collect();
+        let Some(group) = self.groups.last_mut().filter(|_| !unanswered.is_empty()) else { return };
+        let message = &self.messages[group.start];
+        let lost = if unanswered.len() < message.tool_calls.len() || message.says_something() {
+            let lost = unanswered.iter().map(|&i| message.tool_calls[i].tokens(&self.tokenizer)).sum();
+            self.repairs.push(Repair { index: group.start, removed_calls: Some(unanswered) });
+            lost
+        } else {
+            self.is_dropped[group.start] = true;
+            group.is_live = false;
+            self.repairs.push(Repair { index: group.start, removed_calls: None });
+            self.message_tokens[group.start]
+        };
+        group.tokens -= lost;
+    }
+
+    /// Chooses the messages that make the best legal request of at most `budget_tokens`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Budget`] when what must stay needs more, with the exact smallest budget that works;
+    /// [`crate::Error::Message`] for orphans when asked to refuse them.
+    ///
+    /// Cost: O(distinct terms of all messages + groups x log groups); no text is read and no token counted.
+    pub fn fit(&self, budget_tokens: u64, options: &FitOptions<'_>) -> Result<Window> {
+        fit(self, budget_tokens, options)
+    }
+
+    /// Messages appended so far.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether nothing has been appended.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Message `index`, as it was appended.
+    pub fn message(&self, index: usize) -> Option<&Message> {
+        self.messages.get(index)
+    }
+
+    /// Tokens of all messages as they were appended, orphans included, reply priming not.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// The tokenizer that counts.
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.tokenizer
+    }
+
+    /// Heap bytes held for selection: terms, counts and postings, without the messages' own text.
+    pub fn selection_bytes(&self) -> usize {
+        self.digest.used_bytes()
+    }
+
+    /// What repair does, by message index. Calls of the last group are pending and stay.
+    pub fn repairs(&self) -> Vec<Repair> {
+        let mut repairs = self.repairs.clone();
+        repairs.sort_by_key(|repair| repair.index);
+        repairs
+    }
+
+    pub(crate) fn message_tokens(&self, index: usize) -> u64 {
+        self.message_tokens[index]
+    }
+
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The role that decides what may happen to a group.
+    pub(crate) fn leading_role(&self, group: &Group) -> Role {
+        self.messages[group.start].role
+    }
+
+    /// The messages of a group that repair leaves.
+    pub(crate) fn live_messages(&self, group: &Group) -> impl Iterator<Item = usize> {
+        (group.start..group.end).filter(|&i| !self.is_dropped[i])
+    }
+
+    /// Whether the newest group waits for results.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.is_answered.contains(&false)
+    }
+
+    /// Index of the first group of the newest `n_turns` turns; past the end if there is none.
+    pub(crate) fn newest_turns(&self, n_turns: usize) -> usize {
+        let first = self.turn_starts.len().saturating_sub(n_turns);
+        self.turn_starts.get(first).copied().unwrap_or(self.groups.len())
+    }
+}

@@ -1,0 +1,172 @@
+//! One chat message in the form chat APIs take, parsed once.
+
+use crate::error::{Error, Result};
+use crate::tokens::Tokenizer;
+
+/// Who speaks. Other roles are refused when a message is parsed: no provider takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Instructions that always stay in a window.
+    System,
+    /// The newer name of `System`; always stays too.
+    Developer,
+    /// Starts a turn.
+    User,
+    /// May hold tool calls.
+    Assistant,
+    /// The result of one tool call.
+    Tool,
+}
+
+impl Role {
+    /// All roles a message may have.
+    pub const ALL: [Self; 5] = [Self::System, Self::Developer, Self::User, Self::Assistant, Self::Tool];
+
+    /// The role's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+
+    /// The role of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// Whether messages of this role stay in every window.
+    pub fn is_instruction(self) -> bool {
+        matches!(self, Self::System | Self::Developer)
+    }
+}
+
+/// One tool call of an assistant's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// What the result names as its `tool_call_id`; ids may repeat in a history.
+    pub id: String,
+    /// The function's (or custom tool's) name.
+    pub name: String,
+    /// The arguments as the model wrote them: a JSON text, or a custom tool's input.
+    pub arguments: String,
+}
+
+/// One piece of a message's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Text, or the text of a refusal.
+    Text(String),
+    /// An image, counted by the provider's rule for its detail level, never as text.
+    Image {
+        /// Whether `detail` is `"low"`.
+        low_detail: bool,
+    },
+    /// Any other part, as its JSON text; counted as that text.
+    Other(String),
+}
+
+/// A parsed message. Keys a chat API does not define are not part of it: the caller's own object keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// The speaker's name, if the message gives one.
+    pub name: Option<String>,
+    /// A string content is one text part; a null content is no part.
+    pub parts: Vec<Part>,
+    /// The text of an assistant's refusal.
+    pub refusal: Option<String>,
+    /// An assistant's tool calls, in order.
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call a tool message answers.
+    pub tool_call_id: Option<String>,
+}
+
+impl Message {
+    /// A message of one text part.
+    pub fn text(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            name: None,
+            parts: vec![Part::Text(content.into())],
+            refusal: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+
+    /// The texts of the message: its text parts and its refusal.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let parts = self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Image { .. } | Part::Other(_) => None,
+        });
+        parts.chain(self.refusal.as_deref())
+    }
+
+    /// Bytes of all text the message holds: what parsing and counting it costs.
+    pub fn text_bytes(&self) -> usize {
+        let other: usize =
+            self.parts.iter().map(|part| if let Part::Other(json) = part { json.len() } else { 0 }).sum();
+        let calls: usize = self.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
+        self.texts().map(str::len).sum::<usize>() + other + calls
+    }
+
+    /// Whether anything is left to send once `tool_calls` are gone.
+    pub(crate) fn says_something(&self) -> bool {
+        self.parts.iter().any(|part| !matches!(part, Part::Text(text) if text.is_empty()))
+            || self.refusal.as_deref().is_some_and(|refusal| !refusal.is_empty())
+    }
+
+    /// Refuses what no provider takes.
+    ///
+    /// # Errors
+    /// [`Error::Message`] when a tool result names no call, when tool calls stand outside an assistant's message, or when a
+    /// message has neither content nor calls nor a refusal.
+    pub fn validate(&self) -> Result<()> {
+        let why = if self.role == Role::Tool && self.tool_call_id.is_none() {
+            "a tool message needs the tool_call_id of the call it answers"
+        } else if self.role != Role::Assistant && !self.tool_calls.is_empty() {
+            "only an assistant message may have tool_calls"
+        } else if self.parts.is_empty() && self.tool_calls.is_empty() && self.refusal.is_none() {
+            "content is null or empty; only an assistant message with tool_calls or a refusal may leave it out"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Message(why.to_owned()))
+    }
+
+    /// Tokens the message adds to a request: the tokenizer's per-message cost, role, name, content and tool calls.
+    ///
+    /// Additive: a request's messages cost the sum. Reply priming is apart (`ChatRule::reply`).
+    pub fn tokens(&self, tokenizer: &Tokenizer) -> u64 {
+        let rule = tokenizer.chat();
+        let count = |text: &str| tokenizer.count(text) as u64;
+        let mut sum = u64::from(rule.per_message) + count(self.role.as_str());
+        if let Some(name) = &self.name {
+            sum += u64::from(rule.per_name) + count(name);
+        }
+        for part in &self.parts {
+            sum += match part {
+                Part::Text(text) | Part::Other(text) => count(text),
+                Part::Image { low_detail: true } => u64::from(rule.image.low),
+                Part::Image { low_detail: false } => u64::from(rule.image.largest),
+            };
+        }
+        sum += self.refusal.as_deref().map_or(0, count);
+        sum + self.tool_calls.iter().map(|call| call.tokens(tokenizer)).sum::<u64>()
+    }
+}
+
+impl ToolCall {
+    /// Tokens this call adds to its message. Ids are not rendered to the model, so they cost nothing.
+    pub(crate) fn tokens(&self, tokenizer: &Tokenizer) -> u64 {
+        u64::from(tokenizer.chat().per_call)
+            + tokenizer.count(&self.name) as u64
+            + tokenizer.count(&self.arguments) as u64
+    }
+}

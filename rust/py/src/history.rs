@@ -1,0 +1,323 @@
+//! `rolecore.History`: the caller's own message objects beside what the core keeps of them.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyIndexError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PySlice, PyString};
+use rolecore_core::{Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer};
+
+use crate::errors::{ArgumentError, CoreError};
+use crate::message::{parse, parse_all};
+use crate::text::text_of;
+use crate::tokens::resolve;
+use crate::window::Window;
+
+/// Above this much text, or this many messages, work is done with the GIL released: below it, releasing costs more.
+const DETACH_BYTES: usize = 8 * 1024;
+const DETACH_MESSAGES: usize = 20_000;
+
+/// A chat history that knows what each message costs.
+///
+/// Messages are OpenAI-style dicts (system, developer, user, assistant with tool_calls, tool; content a str, a list of
+/// parts, or None beside tool_calls). Each is checked, counted and read once, when it is appended; the dict itself is
+/// kept, handed back untouched, and must not be changed by the caller afterwards.
+///
+/// Args:
+///     messages: what to start with.
+///     tokenizer: an encoding, a model's name, the path of a tokenizer.json, or a Tokenizer.
+///
+/// Raises:
+///     MessageError: a message is not of the form a chat API takes; nothing is appended.
+///     TokenizerError: the tokenizer is unknown or cannot be counted exactly.
+///
+/// Safe to share between threads.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct History {
+    tokenizer: Arc<CoreTokenizer>,
+    state: Mutex<State>,
+}
+
+struct State {
+    core: CoreHistory,
+    objects: Vec<Py<PyAny>>,
+}
+
+impl State {
+    fn push_all(&mut self, counted: Vec<(Counted, Py<PyAny>)>, pin: bool) {
+        for (message, object) in counted {
+            self.core.push(message, pin);
+            self.objects.push(object);
+        }
+    }
+}
+
+#[pymethods]
+impl History {
+    #[new]
+    #[pyo3(signature = (
+        messages: "collections.abc.Iterable[dict[str, typing.Any]] | None" = None,
+        *,
+        tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None
+    ))]
+    fn new(
+        messages: Option<&Bound<'_, PyAny>>,
+        tokenizer: Option<&Bound<'_, PyAny>>,
+        py: Python<'_>,
+    ) -> PyResult<Self> {
+        let tokenizer = match tokenizer {
+            Some(given) => resolve(given)?,
+            None => py.detach(|| CoreTokenizer::named("o200k_base")).map_err(CoreError)?,
+        };
+        let core = CoreHistory::new(Arc::clone(&tokenizer));
+        let history = Self { tokenizer, state: Mutex::new(State { core, objects: Vec::new() }) };
+        if let Some(messages) = messages {
+            history.extend(messages)?;
+        }
+        Ok(history)
+    }
+
+    /// Append one message; with `pin` it stays in every window.
+    ///
+    /// A pinned tool call or result keeps its whole group.
+    ///
+    /// Raises:
+    ///     MessageError: the message is not of the form a chat API takes; nothing is appended.
+    ///
+    /// Cost: one token count of its text, then O(bytes). The GIL is released above 8 kB.
+    #[pyo3(signature = (message: "dict[str, typing.Any]", *, pin: "bool" = false) -> "None")]
+    fn append(&self, message: &Bound<'_, PyAny>, pin: bool) -> PyResult<()> {
+        let index = self.lock(message.py())?.objects.len();
+        self.push_all(message.py(), vec![(parse(message, index)?, message.clone().unbind())], pin)
+    }
+
+    /// Append all of `messages`, or none of them when one is refused.
+    ///
+    /// Raises:
+    ///     MessageError: names the first message that is not of the form a chat API takes.
+    #[pyo3(signature = (messages: "collections.abc.Iterable[dict[str, typing.Any]]") -> "None")]
+    fn extend(&self, messages: &Bound<'_, PyAny>) -> PyResult<()> {
+        let parsed = parse_all(messages, self.lock(messages.py())?.objects.len())?;
+        self.push_all(messages.py(), parsed, false)
+    }
+
+    /// Tokens of all messages: the per-model message cost, role, name, content and tool calls of each.
+    ///
+    /// Reply priming is apart: `Tokenizer.reply_tokens`.
+    #[getter]
+    fn tokens(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.core.tokens())
+    }
+
+    /// Return the messages as a new list of the very objects that were appended.
+    #[pyo3(signature = () -> "list[dict[str, typing.Any]]")]
+    fn to_messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let objects: Vec<Py<PyAny>> = self.lock(py)?.objects.iter().map(|object| object.clone_ref(py)).collect();
+        PyList::new(py, objects)
+    }
+
+    /// Return the best legal request of at most `budget_tokens` that this history makes.
+    ///
+    /// System, developer and pinned messages, the newest `keep_last` turns and a pending tool call always stay. A tool call
+    /// and all its results stay or go together. Order never changes. What is under the budget comes back unchanged, but for
+    /// results without calls and calls without results, which no provider takes.
+    ///
+    /// Args:
+    ///     budget_tokens: most tokens the window may have, by this history's tokenizer; reply priming not included.
+    ///     retain_ratio: share of the history's tokens to keep, 0 to 1, rounded down; with both, the smaller budget rules.
+    ///     query: what the next request is about; messages that match it are kept first.
+    ///     keep_last: newest turns that must stay; a turn is a user message and all up to the next.
+    ///     unit: "message": whole messages only.
+    ///     on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
+    ///     start_with_user: the first message that is no instruction is a user's, as some providers ask.
+    ///
+    /// Returns:
+    ///     A Window. Its whole messages are the caller's own objects.
+    ///
+    /// Raises:
+    ///     BudgetError: what must stay needs more; `.needed` is the smallest budget that works.
+    ///     ArgumentError: neither budget nor ratio, or one out of its range.
+    ///     MessageError: an orphan, with on_orphans="raise"; no user message to start with.
+    ///
+    /// Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
+    /// 20,000 messages.
+    #[pyo3(
+        signature = (
+            budget_tokens: "int | None" = None,
+            *,
+            retain_ratio: "float | None" = None,
+            query: "str | None" = None,
+            keep_last: "int" = KeepLast(3),
+            unit: "str" = "message",
+            on_orphans: "str" = "repair",
+            start_with_user: "bool" = false
+        ) -> "Window",
+        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', on_orphans='repair', start_with_user=False)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only options of one verb")]
+    fn fit(
+        &self,
+        py: Python<'_>,
+        budget_tokens: Option<&Bound<'_, PyAny>>,
+        retain_ratio: Option<&Bound<'_, PyAny>>,
+        query: Option<&Bound<'_, PyString>>,
+        keep_last: KeepLast,
+        unit: &str,
+        on_orphans: &str,
+        start_with_user: bool,
+    ) -> PyResult<Window> {
+        if unit != "message" {
+            return Err(ArgumentError::new_err(format!("unit is {unit:?}; it must be \"message\"")));
+        }
+        let on_orphans = match on_orphans {
+            "repair" => OnOrphans::Repair,
+            "raise" => OnOrphans::Raise,
+            other => {
+                return Err(ArgumentError::new_err(format!(
+                    "on_orphans is {other:?}; it must be \"repair\" or \"raise\""
+                )));
+            }
+        };
+        let query = query.map(text_of).transpose()?;
+        let options = FitOptions { keep_last: keep_last.0, query: query.as_deref(), on_orphans, start_with_user };
+        let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
+        let ratio = retain_ratio.map(ratio).transpose()?;
+
+        let is_large = self.lock(py)?.objects.len() > DETACH_MESSAGES;
+        let choose = |core: &CoreHistory| {
+            let budget = smaller_budget(budget, ratio, core.tokens())?;
+            core.fit(budget, &options).map_err(|error| PyErr::from(CoreError(error)))
+        };
+        let chosen =
+            if is_large { py.detach(|| choose(&self.lock_detached()?.core))? } else { choose(&self.lock(py)?.core)? };
+        let kept: Vec<Py<PyAny>> = {
+            let state = self.lock(py)?;
+            chosen.kept.iter().map(|&index| state.objects[index].clone_ref(py)).collect()
+        };
+        Window::new(py, chosen, kept)
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.objects.len())
+    }
+
+    fn __getitem__(&self, index: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = index.py();
+        if index.is_instance_of::<PySlice>() {
+            return Ok(self.to_messages(py)?.as_any().get_item(index)?.unbind());
+        }
+        let at: isize = index.extract()?;
+        let state = self.lock(py)?;
+        let len = state.objects.len();
+        let place = if at < 0 { len.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
+        let object = place.and_then(|place| state.objects.get(place));
+        object
+            .map(|object| object.clone_ref(py))
+            .ok_or_else(|| PyIndexError::new_err(format!("index {at} is out of range: the history has {len} messages")))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let state = self.lock(py)?;
+        Ok(format!(
+            "History({} messages, {} tokens, tokenizer={:?})",
+            state.objects.len(),
+            state.core.tokens(),
+            self.tokenizer.name()
+        ))
+    }
+}
+
+impl History {
+    /// Counts all messages, then appends them in one go: either all or, when one is refused, none.
+    fn push_all(&self, py: Python<'_>, parsed: Vec<(Message, Py<PyAny>)>, pin: bool) -> PyResult<()> {
+        let bytes: usize = parsed.iter().map(|(message, _)| message.text_bytes()).sum();
+        if bytes > DETACH_BYTES {
+            py.detach(|| {
+                let counted = self.count_all(parsed)?;
+                self.lock_detached()?.push_all(counted, pin);
+                Ok(())
+            })
+        } else {
+            let counted = self.count_all(parsed)?;
+            self.lock(py)?.push_all(counted, pin);
+            Ok(())
+        }
+    }
+
+    fn count_all(&self, parsed: Vec<(Message, Py<PyAny>)>) -> PyResult<Vec<(Counted, Py<PyAny>)>> {
+        let count = |(message, object)| Ok((Counted::new(message, &self.tokenizer).map_err(CoreError)?, object));
+        parsed.into_iter().map(count).collect()
+    }
+
+    fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, State>> {
+        self.state.lock_py_attached(py).map_err(|_| poisoned())
+    }
+
+    fn lock_detached(&self) -> PyResult<MutexGuard<'_, State>> {
+        self.state.lock().map_err(|_| poisoned())
+    }
+}
+
+fn poisoned() -> PyErr {
+    PyRuntimeError::new_err(
+        "this history is unusable: an earlier call failed halfway; make a new one from its messages",
+    )
+}
+
+/// The argument `keep_last`, so that a wrong one is named in the error.
+#[derive(Clone, Copy)]
+struct KeepLast(usize);
+
+impl<'py> FromPyObject<'_, 'py> for KeepLast {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(usize::try_from(whole_number(&value, "keep_last")?).unwrap_or(usize::MAX)))
+    }
+}
+
+/// A whole number from 0; numbers past 2^64 are as good as that.
+fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
+    let is_number = !value.is_instance_of::<PyBool>() && value.hasattr("__index__")?;
+    if !is_number {
+        let kind = value.get_type().name()?;
+        return Err(ArgumentError::new_err(format!("{name} is of type {kind}; it must be an int from 0")));
+    }
+    if value.lt(0)? {
+        return Err(ArgumentError::new_err(format!("{name} is {}; it must be an int from 0", value.str()?)));
+    }
+    Ok(value.extract::<u64>().unwrap_or(u64::MAX))
+}
+
+fn ratio(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let is_number =
+        value.is_instance_of::<PyFloat>() || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>());
+    if !is_number {
+        let kind = value.get_type().name()?;
+        return Err(ArgumentError::new_err(format!("retain_ratio is of type {kind}; it must be a float from 0 to 1")));
+    }
+    let ratio: f64 = value.extract()?;
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(ArgumentError::new_err(format!("retain_ratio is {ratio}; it must be a float from 0 to 1")));
+    }
+    Ok(ratio)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "0 <= ratio <= 1"
+)]
+fn smaller_budget(budget: Option<u64>, ratio: Option<f64>, history_tokens: u64) -> PyResult<u64> {
+    let share = ratio.map(|ratio| (ratio * history_tokens as f64).floor() as u64);
+    match (budget, share) {
+        (Some(budget), Some(share)) => Ok(budget.min(share)),
+        (Some(only), None) | (None, Some(only)) => Ok(only),
+        (None, None) => {
+            Err(ArgumentError::new_err("neither budget_tokens nor retain_ratio is given; pass at least one"))
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Reads a chat message out of the caller's dict, and says exactly what is wrong with one that is none.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use rolecore_core::{Message, Part, Role, ToolCall};
+
+use crate::errors::{ArgumentError, MessageError};
+use crate::text::text_of;
+
+/// Where in the input a value stands, for error messages: "message 3: tool_calls[0].id".
+struct Place {
+    index: usize,
+}
+
+impl Place {
+    fn error(&self, why: impl std::fmt::Display) -> PyErr {
+        MessageError::new_err(format!("message {}: {why}", self.index))
+    }
+
+    fn expected(&self, what: impl std::fmt::Display, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
+        self.error(format!("{what} is {}; it must be {expected}", kind(value)))
+    }
+
+    fn dict<'a, 'py>(
+        &self,
+        value: &'a Bound<'py, PyAny>,
+        what: impl std::fmt::Display,
+    ) -> PyResult<&'a Bound<'py, PyDict>> {
+        value.cast::<PyDict>().map_err(|_| self.expected(what, value, "a dict"))
+    }
+
+    /// The string under `key`; an error if it is absent or anything else.
+    fn text(&self, dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>, what: &str) -> PyResult<String> {
+        self.text_or_none(dict, key, what)?
+            .ok_or_else(|| self.error(format!("{what}{key} is missing; it must be a str")))
+    }
+
+    fn text_or_none(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        key: &Bound<'_, PyString>,
+        what: &str,
+    ) -> PyResult<Option<String>> {
+        match dict.get_item(key)? {
+            Some(value) if !value.is_none() => match value.cast::<PyString>() {
+                Ok(text) => Ok(Some(text_of(text)?.into_owned())),
+                Err(_) => Err(self.expected(format!("{what}{key}"), &value, "a str")),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The type of a value, never the value: it may be a user's.
+fn kind(value: &Bound<'_, PyAny>) -> String {
+    if value.is_none() {
+        return "None".to_owned();
+    }
+    value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| format!("of type {name}"))
+}
+
+/// Parses all of an iterable of messages, beside the objects themselves; the first is number `first`.
+pub(crate) fn parse_all(messages: &Bound<'_, PyAny>, first: usize) -> PyResult<Vec<(Message, Py<PyAny>)>> {
+    let no_list = || ArgumentError::new_err(format!("messages is {}; it must be an iterable of dicts", kind(messages)));
+    if messages.is_instance_of::<PyDict>() || messages.is_instance_of::<PyString>() {
+        return Err(no_list());
+    }
+    let items = messages.try_iter().map_err(|_| no_list())?.enumerate();
+    items.map(|(i, item)| item.and_then(|item| Ok((parse(&item, first + i)?, item.unbind())))).collect()
+}
+
+/// Parses message number `index`.
+pub(crate) fn parse(object: &Bound<'_, PyAny>, index: usize) -> PyResult<Message> {
+    let place = Place { index };
+    let py = object.py();
+    let dict = place.dict(object, "it")?;
+    let role = parse_role(&place, dict)?;
+    let mut message = Message {
+        role,
+        name: place.text_or_none(dict, intern!(py, "name"), "")?,
+        parts: parse_content(&place, dict)?,
+        refusal: None,
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    };
+    match role {
+        Role::Tool => message.tool_call_id = place.text_or_none(dict, intern!(py, "tool_call_id"), "")?,
+        Role::Assistant => {
+            message.refusal = place.text_or_none(dict, intern!(py, "refusal"), "")?;
+            if message.parts.is_empty() {
+                message.parts = parse_stand_ins(&place, dict)?;
+            }
+        }
+        Role::System | Role::Developer | Role::User => {}
+    }
+    message.tool_calls = parse_calls(&place, dict)?;
+    message.validate().map_err(|error| place.error(error))?;
+    Ok(message)
+}
+
+fn parse_role(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Role> {
+    let role = place.text(dict, intern!(dict.py(), "role"), "")?;
+    Role::parse(&role).ok_or_else(|| {
+        let is_short_word =
+            role.len() <= 24 && role.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let given = if is_short_word { format!("{role:?}") } else { format!("a text of {} bytes", role.len()) };
+        place.error(format!("role is {given}; it must be system, developer, user, assistant or tool"))
+    })
+}
+
+fn parse_content(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<Part>> {
+    let Some(content) = dict.get_item(intern!(dict.py(), "content"))? else { return Ok(Vec::new()) };
+    if let Ok(text) = content.cast::<PyString>() {
+        return Ok(vec![Part::Text(text_of(text)?.into_owned())]);
+    }
+    if content.is_none() {
+        return Ok(Vec::new());
+    }
+    let parts = items(&content).ok_or_else(|| place.expected("content", &content, "a str, a list of parts or None"))?;
+    parts.iter().enumerate().map(|(i, part)| parse_part(place, part, i)).collect()
+}
+
+/// The elements of a list or tuple.
+fn items<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+    if let Ok(list) = value.cast::<PyList>() {
+        return Some(list.iter().collect());
+    }
+    value.cast::<PyTuple>().ok().map(|tuple| tuple.iter().collect())
+}
+
+fn parse_part(place: &Place, part: &Bound<'_, PyAny>, i: usize) -> PyResult<Part> {
+    let py = part.py();
+    let what = format!("content[{i}]");
+    let dict = place.dict(part, &what)?;
+    let what = format!("{what}.");
+    let part_type = place.text(dict, intern!(py, "type"), &what)?;
+    match part_type.as_str() {
+        "text" => Ok(Part::Text(place.text(dict, intern!(py, "text"), &what)?)),
+        "refusal" => Ok(Part::Text(place.text(dict, intern!(py, "refusal"), &what)?)),
+        "image_url" => {
+            let image = dict.get_item(intern!(py, "image_url"))?;
+            let detail = match image.as_ref().and_then(|image| image.cast::<PyDict>().ok()) {
+                Some(image) => place.text_or_none(image, intern!(py, "detail"), &format!("{what}image_url."))?,
+                None => return Err(place.error(format!("{what}image_url is missing or not a dict"))),
+            };
+            Ok(Part::Image { low_detail: detail.as_deref() == Some("low") })
+        }
+        _ => Ok(Part::Other(json(place, part, &what)?)),
+    }
+}
+
+/// What an assistant's message may hold instead of content: the reference to its audio, or the older function call.
+fn parse_stand_ins(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<Part>> {
+    let py = dict.py();
+    let mut parts = Vec::new();
+    for key in [intern!(py, "audio"), intern!(py, "function_call")] {
+        if let Some(value) = dict.get_item(key)?.filter(|value| !value.is_none()) {
+            parts.push(Part::Other(json(place, &value, &key.to_string())?));
+        }
+    }
+    Ok(parts)
+}
+
+/// The JSON text of a part that has no counting rule of its own: what it is counted as.
+fn json(place: &Place, value: &Bound<'_, PyAny>, what: &str) -> PyResult<String> {
+    let options = PyDict::new(value.py());
+    options.set_item("ensure_ascii", false)?;
+    let dumps = value.py().import("json")?.getattr("dumps")?;
+    let text = dumps.call((value,), Some(&options)).map_err(|_| place.error(format!("{what} is not JSON")))?;
+    Ok(text_of(text.cast::<PyString>()?)?.into_owned())
+}
+
+fn parse_calls(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<ToolCall>> {
+    let Some(calls) = dict.get_item(intern!(dict.py(), "tool_calls"))?.filter(|calls| !calls.is_none()) else {
+        return Ok(Vec::new());
+    };
+    let calls = items(&calls).ok_or_else(|| place.expected("tool_calls", &calls, "a list"))?;
+    calls.iter().enumerate().map(|(i, call)| parse_call(place, call, i)).collect()
+}
+
+fn parse_call(place: &Place, call: &Bound<'_, PyAny>, i: usize) -> PyResult<ToolCall> {
+    let py = call.py();
+    let what = format!("tool_calls[{i}]");
+    let dict = place.dict(call, &what)?;
+    let id = place.text(dict, intern!(py, "id"), &format!("{what}."))?;
+    for (key, input) in
+        [(intern!(py, "function"), intern!(py, "arguments")), (intern!(py, "custom"), intern!(py, "input"))]
+    {
+        if let Some(function) = dict.get_item(key)? {
+            let function = place.dict(&function, format!("{what}.{key}"))?;
+            let what = format!("{what}.{key}.");
+            let name = place.text(function, intern!(py, "name"), &what)?;
+            return Ok(ToolCall { id, name, arguments: place.text(function, input, &what)? });
+        }
+    }
+    Err(place.error(format!("{what}.function is missing")))
+}

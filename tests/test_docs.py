@@ -1,0 +1,55 @@
+"""Every Python block of the README and of docs/, and every docstring's example, runs and does what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import rolecore
+from rolecore import _core
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MODULES = ["rolecore", *(f"rolecore.{module.name}" for module in pkgutil.iter_modules(rolecore.__path__) if module.name != "__main__")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        line = page.read_text(encoding="utf-8")[: block.start(1)].count("\n")
+        # Blank lines in front, so that an error names the page's own line.
+        exec(compile("\n" * line + block[1], str(page), "exec"), namespace)  # noqa: S102  the project's own pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str) -> None:
+    module = importlib.import_module(name)
+    found = doctest.DocTestFinder(exclude_empty=True).find(module, name, globs={"rolecore": rolecore})
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for test in found + core_examples(module):
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def core_examples(module: ModuleType) -> list[doctest.DocTest]:
+    """Examples of the compiled classes and functions, which doctest's finder does not look into."""
+    if module is not _core:
+        return []
+    parser = doctest.DocTestParser()
+    texts = {f"{name}.{attribute}": getattr(value, "__doc__", None) for name, thing in vars(_core).items() if isinstance(thing, type) for attribute, value in vars(thing).items()}
+    texts |= {name: getattr(thing, "__doc__", None) for name, thing in vars(_core).items()}
+    return [parser.get_doctest(text, {"rolecore": rolecore}, name, None, 0) for name, text in texts.items() if isinstance(text, str) and ">>>" in text]

@@ -1,0 +1,398 @@
+"""History and fit through Python: every window of generated histories against a slow oracle, and every bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+import rolecore
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+Message = dict[str, Any]
+
+TEXTS = st.sampled_from(
+    [
+        "",
+        "ok",
+        "Where is the blue lantern?",
+        "I bought three lanterns in Oslo yesterday, for 40 euros each.",
+        "我昨天在北京买了三个灯笼。",
+        "灯笼在哪里？",
+        '{"order_id": "A-1042", "total": 120}',
+        "🙂\x00 thanks! \ud83d",
+    ]
+)
+IDS = st.sampled_from(["c1", "c2", "c3"])
+
+
+def call(call_id: str) -> Message:
+    return {"id": call_id, "type": "function", "function": {"name": "find", "arguments": '{"q": "lantern"}'}}
+
+
+def parts(text: str) -> list[Message]:
+    return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": "data:", "detail": "low"}}]
+
+
+plain = st.builds(
+    lambda role, text, extra: {"role": role, "content": text, **extra},
+    st.sampled_from(["system", "developer", "user", "user", "user", "assistant", "assistant"]),
+    TEXTS | TEXTS.map(parts),
+    st.sampled_from([{}, {"name": "Ana"}, {"x_unknown": {"kept": [1, None]}}]),
+)
+calls = st.builds(
+    lambda text, ids: {"role": "assistant", "content": text, "tool_calls": [call(i) for i in ids]},
+    st.none() | TEXTS,
+    st.lists(IDS, min_size=1, max_size=3),
+)
+results = st.builds(lambda text, call_id: {"role": "tool", "tool_call_id": call_id, "content": text}, TEXTS, IDS)
+histories = st.lists(st.one_of(plain, plain, calls, results, results), max_size=16)
+
+
+def repair(messages: list[Message]) -> dict[int, Message]:
+    """What a provider takes of the messages, by index; a pending group at the end stays."""
+    out: dict[int, Message] = {}
+    at = 0
+    while at < len(messages):
+        head, start = messages[at], at
+        at += 1
+        while at < len(messages) and messages[at]["role"] == "tool":
+            at += 1
+        if head["role"] == "tool":
+            continue
+        open_calls = list(head.get("tool_calls") or [])
+        answered = []
+        for i in range(start + 1, at):
+            for one in reversed(open_calls):
+                if one["id"] == messages[i]["tool_call_id"]:
+                    open_calls.remove(one)
+                    answered.append(i)
+                    break
+        left = [c for c in head.get("tool_calls") or [] if not any(c is o for o in open_calls)]
+        if not open_calls or at == len(messages):
+            out[start] = head
+        elif left or head["content"]:
+            out[start] = {k: v for k, v in head.items() if k != "tool_calls"} | ({"tool_calls": left} if left else {})
+        else:
+            continue
+        out.update({i: messages[i] for i in answered})
+    return out
+
+
+def illegal(messages: list[Message]) -> str | None:
+    open_ids: list[str] = []
+    for m in messages:
+        if m["role"] == "tool":
+            if m["tool_call_id"] not in open_ids:
+                return "result without call"
+            open_ids.remove(m["tool_call_id"])
+        elif open_ids:
+            return "call without result"
+        else:
+            open_ids = [c["id"] for c in m.get("tool_calls") or []]
+    return None
+
+
+def check(window: rolecore.Window, messages: list[Message], budget: int, keep_last: int) -> None:
+    legal = repair(messages)
+    assert window.messages == [legal[i] for i in window.sources]
+    assert all(m is messages[i] for m, i in zip(window.messages, window.sources, strict=True) if legal[i] is messages[i])
+    assert window.sources == sorted(set(window.sources))
+    assert sorted([*window.sources, *window.dropped]) == list(range(len(messages)))
+    assert illegal(window.messages) is None
+    assert rolecore.tokenizer("o200k_base").count_messages(window.messages) == window.tokens <= budget
+    users = [i for i, m in enumerate(messages) if m["role"] == "user"]
+    newest = users[max(0, len(users) - keep_last)] if users and keep_last else len(messages)
+    must = {i for i in legal if i >= newest or messages[i]["role"] in {"system", "developer"}}
+    assert must <= set(window.sources)
+    if rolecore.tokenizer("o200k_base").count_messages(list(legal.values())) <= budget:
+        assert window.sources == list(legal)
+    again = rolecore.fit(window.messages, budget, keep_last=keep_last)
+    assert len(again.messages) == len(window.messages)
+    assert all(a is b for a, b in zip(again.messages, window.messages, strict=True))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(histories, st.integers(0, 1100), st.integers(0, 3), st.sampled_from([None, "where is the lantern", "灯笼"]))
+@example([], 0, 3, None)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_fit_generated_history_gives_legal_window(
+    messages: list[Message], per_mille: int, keep_last: int, query: str | None
+) -> None:
+    history = rolecore.History(messages)
+    budget = history.tokens * per_mille // 1000
+    assert history.tokens == rolecore.tokenizer("o200k_base").count_messages(history.to_messages())
+    assert all(a is b for a, b in zip(history.to_messages(), messages, strict=True))
+    try:
+        window = history.fit(budget, keep_last=keep_last, query=query)
+    except rolecore.BudgetError as error:
+        assert error.budget == budget < error.needed
+        with pytest.raises(rolecore.BudgetError):
+            history.fit(error.needed - 1, keep_last=keep_last, query=query)
+        budget = error.needed
+        window = history.fit(budget, keep_last=keep_last, query=query)
+    check(window, messages, budget, keep_last)
+
+
+def chat(n_turns: int = 30) -> list[Message]:
+    said = "I moved lantern {0} to shelf {0} on Monday and paid {0} euros."
+    return [{"role": "system", "content": "Be brief."}] + [
+        {"role": "user" if i % 2 == 0 else "assistant", "content": said.format(i)} for i in range(2 * n_turns)
+    ]
+
+
+def test_fit_under_budget_returns_same_objects() -> None:
+    messages = chat()
+    window = rolecore.fit(messages, 10_000)
+    assert all(a is b for a, b in zip(window.messages, messages, strict=True))
+    assert window.dropped == []
+    assert window.reused_prefix_tokens == window.tokens
+
+
+def test_fit_pinned_message_survives_whole() -> None:
+    history = rolecore.History()
+    messages = chat()
+    for i, message in enumerate(messages):
+        history.append(message, pin=i == 7)
+    window = history.fit(200, keep_last=1)
+    assert 7 in window.sources
+    assert window.messages[window.sources.index(7)] is messages[7]
+
+
+def test_fit_query_keeps_what_it_asks_for() -> None:
+    messages = chat()
+    messages[9] = {"role": "user", "content": "The ferry to Bergen leaves at six."}
+    messages[11] = {"role": "user", "content": "去北京的火车六点出发。"}
+    for query, index in [("When does the ferry leave?", 9), ("火车什么时候出发？", 11)]:
+        assert index in rolecore.fit(messages, 160, query=query, keep_last=0).sources
+
+
+def test_fit_parallel_calls_stay_or_go_together() -> None:
+    # The mixed orphan that breaks other summarisers: one of two parallel calls lost its result.
+    messages = [
+        {"role": "user", "content": "compare both"},
+        {"role": "assistant", "content": None, "tool_calls": [call("a"), call("b")]},
+        {"role": "tool", "tool_call_id": "a", "content": "first"},
+        {"role": "user", "content": "and?"},
+    ]
+    window = rolecore.fit(messages, 1000)
+    assert [c["id"] for c in window.messages[1]["tool_calls"]] == ["a"]
+    assert len(messages[1]["tool_calls"]) == 2  # the caller's own is untouched
+    assert window.report().calls_removed == [(1, 1)]
+    with pytest.raises(rolecore.MessageError, match="message 1 holds tool calls without results"):
+        rolecore.fit(messages, 1000, on_orphans="raise")
+
+
+def test_fit_pending_call_is_never_dropped() -> None:
+    messages = [*chat(), {"role": "assistant", "content": None, "tool_calls": [call("a")]}]
+    window = rolecore.fit(messages, 60, keep_last=0)
+    assert window.messages[-1] is messages[-1]
+
+
+def test_fit_start_with_user_drops_leading_answers() -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "Hi"},
+    ]
+    assert rolecore.fit(messages, 100, start_with_user=True).sources == [0, 2]
+    with pytest.raises(rolecore.MessageError, match="no user message"):
+        rolecore.fit(messages[1:2], 100, start_with_user=True)
+
+
+def test_fit_both_budgets_takes_the_smaller() -> None:
+    history = rolecore.History(chat())
+    half = math.floor(history.tokens * 0.5)
+    assert history.fit(retain_ratio=0.5).report().budget_tokens == half
+    assert history.fit(200, retain_ratio=0.5).report().budget_tokens == 200
+    assert history.fit(10_000, retain_ratio=0.5).report().budget_tokens == half
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "neither budget_tokens nor retain_ratio"),
+        ({"budget_tokens": -1}, "budget_tokens is -1"),
+        ({"budget_tokens": "4096"}, "budget_tokens is of type str"),
+        ({"budget_tokens": 10.5}, "budget_tokens is of type float"),
+        ({"budget_tokens": True}, "budget_tokens is of type bool"),
+        ({"retain_ratio": math.nan}, "retain_ratio is NaN"),
+        ({"retain_ratio": 1.5}, "retain_ratio is 1.5"),
+        ({"retain_ratio": -0.1}, "retain_ratio is -0.1"),
+        ({"retain_ratio": "0.5"}, "retain_ratio is of type str"),
+        ({"budget_tokens": 100, "keep_last": -1}, "keep_last is -1"),
+        ({"budget_tokens": 100, "keep_last": "3"}, "keep_last is of type str"),
+        ({"budget_tokens": 100, "unit": "word"}, 'unit is "word"'),
+        ({"budget_tokens": 100, "on_orphans": "keep"}, 'on_orphans is "keep"'),
+    ],
+)
+def test_fit_bad_argument_raises_argument_error(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(rolecore.ArgumentError, match=says):
+        rolecore.History(chat()).fit(**options)
+
+
+def test_fit_budget_below_what_must_stay_names_the_numbers() -> None:
+    history = rolecore.History(chat())
+    with pytest.raises(rolecore.BudgetError, match="what must stay needs") as caught:
+        history.fit(0)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.budget == 0
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.needed, copy.budget) == (caught.value.needed, 0)
+
+
+def test_fit_empty_history_gives_empty_window() -> None:
+    window = rolecore.History().fit(0)
+    assert (window.messages, window.tokens, window.dropped) == ([], 0, [])
+
+
+def test_fit_huge_budget_is_no_limit() -> None:
+    assert rolecore.fit(chat(), 10**30).dropped == []
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("hi", "it is of type str; it must be a dict"),
+        ({}, "role is missing"),
+        ({"role": "wizard", "content": "x"}, 'role is "wizard"; it must be system, developer'),
+        ({"role": "User said: my secret", "content": "x"}, "role is a text of 20 bytes"),
+        ({"role": 3, "content": "x"}, "role is of type int"),
+        ({"role": "user", "content": None}, "content is null or empty"),
+        ({"role": "user"}, "content is null or empty"),
+        ({"role": "user", "content": 5}, "content is of type int"),
+        ({"role": "user", "content": ["x"]}, r"content\[0\] is of type str; it must be a dict"),
+        ({"role": "user", "content": [{"type": "text"}]}, r"content\[0\].text is missing"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, r"content\[0\].image_url is missing"),
+        ({"role": "user", "content": [{"type": "file", "file": object()}]}, r"content\[0\]. is not JSON"),
+        ({"role": "user", "content": "x", "name": 7}, "name is of type int"),
+        ({"role": "user", "content": "x", "tool_calls": [call("a")]}, "only an assistant message may have tool_calls"),
+        ({"role": "tool", "content": "x"}, "a tool message needs the tool_call_id"),
+        ({"role": "tool", "content": None, "tool_call_id": "a"}, "content is null"),
+        ({"role": "assistant", "content": None}, "content is null"),
+        ({"role": "assistant", "tool_calls": {}}, "tool_calls is of type dict"),
+        ({"role": "assistant", "tool_calls": [{"function": {}}]}, r"tool_calls\[0\].id is missing"),
+        ({"role": "assistant", "tool_calls": [{"id": "a"}]}, r"tool_calls\[0\].function is missing"),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {}}}]},
+            r"tool_calls\[0\].function.arguments is of type dict",
+        ),
+    ],
+)
+def test_extend_bad_message_raises_and_appends_nothing(message: object, says: str) -> None:
+    history = rolecore.History(chat())
+    before = len(history), history.tokens
+    with pytest.raises(rolecore.MessageError, match=f"message {len(history) + 1}: {says}") as caught:
+        history.extend([{"role": "user", "content": "fine"}, message])
+    assert "secret" not in str(caught.value)
+    with pytest.raises(rolecore.MessageError):
+        history.append(message)
+    assert (len(history), history.tokens) == before
+
+
+@pytest.mark.parametrize("messages", [{"role": "user", "content": "x"}, "hi", 5])
+def test_extend_no_list_of_dicts_raises_argument_error(messages: object) -> None:
+    with pytest.raises(rolecore.ArgumentError, match="it must be an iterable of dicts"):
+        rolecore.History().extend(messages)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": ""},
+        {"role": "user", "content": "lone \ud800 surrogate and \x00"},
+        {"role": "user", "content": parts("see")},
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}]},
+        {"role": "assistant", "content": None, "refusal": "No."},
+        {"role": "assistant", "content": None, "audio": {"id": "a1"}},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "assistant", "content": "x", "tool_calls": []},
+        {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}]},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+    ],
+)
+def test_append_form_the_api_takes_is_kept_untouched(message: Message) -> None:
+    history = rolecore.History([message])
+    assert history[0] is message
+    assert history.fit(10_000).messages[0] is message
+    assert history.tokens == rolecore.tokenizer("o200k_base").count_messages([message])
+
+
+def test_history_index_and_slice_follow_list_rules() -> None:
+    messages = chat()
+    history = rolecore.History(messages)
+    assert history[-1] is messages[-1]
+    assert history[2:5] == messages[2:5]
+    assert list(history) == messages
+    for index in (len(messages), -len(messages) - 1):
+        with pytest.raises(IndexError):
+            history[index]
+
+
+def test_append_ten_megabytes_is_counted_and_dropped() -> None:
+    history = rolecore.History([{"role": "user", "content": "lantern " * 1_250_000}, {"role": "user", "content": "hi"}])
+    assert history.tokens > 1_000_000
+    assert history.fit(100, keep_last=1).sources == [1]
+
+
+def test_fit_many_messages_stays_inside_budget() -> None:
+    messages = [{"role": "user", "content": f"message {i}"} for i in range(100_000)]
+    window = rolecore.fit(messages, 10_000)
+    assert window.tokens <= 10_000
+    assert len(window.messages) + len(window.dropped) == 100_000
+
+
+def test_history_many_threads_lose_nothing_and_agree() -> None:
+    history = rolecore.History()
+    windows: list[list[int]] = []
+
+    def work(k: int) -> None:
+        for i in range(200):
+            history.append({"role": "user", "content": f"thread {k} note {i}"})
+            history.fit(100, keep_last=0)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(history) == 1600
+    assert len({m["content"] for m in history.to_messages()}) == 1600
+
+    readers = [threading.Thread(target=lambda: windows.append(history.fit(3000).sources)) for _ in range(8)]
+    for thread in readers:
+        thread.start()
+    for thread in readers:
+        thread.join()
+    assert all(window == windows[0] for window in windows)
+
+
+def test_fit_other_hash_seed_gives_same_window() -> None:
+    code = (
+        "import json, rolecore; m = [{'role': 'user', 'content': f'note {i} on lantern {i % 7} 灯笼'} for i in range(200)];"
+        "print(json.dumps([rolecore.fit(m, 900).sources, rolecore.fit(m, 900, query='lantern 3').sources]))"
+    )
+    runs = {
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(runs) == 1
+    assert json.loads(runs.pop())[0]
+
+
+def test_window_report_tells_the_counts() -> None:
+    messages = [*chat(), {"role": "tool", "tool_call_id": "zz", "content": "lost"}]
+    window = rolecore.fit(messages, 300)
+    report = window.report()
+    assert report.to_dict()["window_tokens"] == window.tokens
+    assert report.orphans_dropped == [len(messages) - 1]
+    assert report.history_messages == len(messages)
+    assert report._repr_html_().startswith("<table>")
+    assert str(window.tokens) in repr(report)
