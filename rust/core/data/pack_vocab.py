@@ -1,9 +1,10 @@
+# ruff: noqa: INP001  a command, in no package
 """Pack a rank file (base64 token, space, rank a line) into the merge list that `vocab.rs` embeds.
 
     python pack_vocab.py o200k_base.tiktoken o200k_base.zst
 
-A byte-pair vocabulary holds the same bytes again and again: every token is two older tokens joined. So the file keeps, for
-each token after the 256 single bytes, only the two ids it is made of. Layout before compression, all little-endian:
+A byte-pair vocabulary holds the same bytes again and again: every token is two older tokens joined. So the file keeps,
+for each token after the 256 single bytes, only the two ids it is made of. Layout before compression:
 
     256 bytes      the byte of token 0, 1, ... 255
     6 planes       n bytes each: low, middle and high byte of every left id, then of every right id
@@ -49,7 +50,8 @@ def pack(ranks: dict[bytes, int]) -> bytes:
     """Return the uncompressed layout of a vocabulary."""
     tokens = sorted(ranks, key=lambda token: ranks[token])
     if any(len(token) != 1 for token in tokens[:N_BYTES]):
-        raise SystemExit("the first 256 tokens are not the single bytes")
+        msg = "the first 256 tokens are not the single bytes"
+        raise SystemExit(msg)
     pairs = []
     for rank, token in enumerate(tokens[N_BYTES:], start=N_BYTES):
         parts = merge(ranks, token, rank)
@@ -81,7 +83,8 @@ def main() -> None:
     packed = zstandard.ZstdCompressor(level=22).compress(raw)
     target.write_bytes(packed)
     if unpack(zstandard.ZstdDecompressor().decompress(packed)) != ranks:
-        raise SystemExit("the packed file does not give the same ranks back")
+        msg = "the packed file does not give the same ranks back"
+        raise SystemExit(msg)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     sys.stdout.write(f"{target.name}: {len(ranks)} tokens, {len(packed)} bytes, from sha256 {digest}\n")
 

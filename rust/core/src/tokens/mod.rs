@@ -112,15 +112,7 @@ impl Tokenizer {
     pub fn count_within(&self, text: &str, limit: usize) -> Option<usize> {
         let mut n = 0;
         let over = self.each(text, &mut |piece| {
-            let len = match piece {
-                Piece::Text(text) => text.len(),
-                Piece::Added(..) => 0,
-            };
-            // A token has at most so many bytes: a huge piece need not be merged to know that it is too long.
-            if len / self.bpe.max_len() > limit - n {
-                return Break(());
-            }
-            n += self.count_piece(&piece);
+            n += self.count_piece_within(&piece, limit - n);
             if n > limit { Break(()) } else { Continue(()) }
         });
         over.is_none().then_some(n)
@@ -165,6 +157,15 @@ impl Tokenizer {
         match piece {
             Piece::Text(text) => self.bpe.count(text.as_bytes()),
             Piece::Added(..) => 1,
+        }
+    }
+
+    /// The same, or any number over `room` once it is known to be over.
+    fn count_piece_within(&self, piece: &Piece<'_>, room: usize) -> usize {
+        match piece {
+            // A token has at most so many bytes: a huge piece need not be merged to know that it is too long.
+            Piece::Text(text) if text.len() / self.bpe.max_len() > room => room.saturating_add(1),
+            _ => self.count_piece(piece),
         }
     }
 

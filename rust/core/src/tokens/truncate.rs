@@ -34,7 +34,7 @@ fn head<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize) -> &'t str 
     let over = tokenizer.each(text, &mut |piece| {
         let (start, len) = place(text, &piece);
         let room = max_tokens - used;
-        let n = if len / tokenizer.bpe.max_len() > room { room + 1 } else { tokenizer.count_piece(&piece) };
+        let n = tokenizer.count_piece_within(&piece, room);
         if n > room {
             return Break((start, start + len, matches!(piece, Piece::Text(_))));
         }
