@@ -7,16 +7,17 @@ import importlib
 import pkgutil
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
 import rolecore
 from rolecore import _core
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MODULES = ["rolecore", *(f"rolecore.{module.name}" for module in pkgutil.iter_modules(rolecore.__path__) if module.name != "__main__")]
+NAMES = [module.name for module in pkgutil.iter_modules(rolecore.__path__) if module.name != "__main__"]
+MODULES = ["rolecore", *(f"rolecore.{name}" for name in NAMES)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -40,16 +41,19 @@ def test_docstring_examples_run(name: str) -> None:
     module = importlib.import_module(name)
     found = doctest.DocTestFinder(exclude_empty=True).find(module, name, globs={"rolecore": rolecore})
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for test in found + core_examples(module):
+    for test in found + (core_examples() if module is _core else []):
         runner.run(test)
     assert runner.failures == 0
 
 
-def core_examples(module: ModuleType) -> list[doctest.DocTest]:
+def core_examples() -> list[doctest.DocTest]:
     """Examples of the compiled classes and functions, which doctest's finder does not look into."""
-    if module is not _core:
-        return []
+    things = list(vars(_core).items())
+    things += [item for thing in vars(_core).values() if isinstance(thing, type) for item in vars(thing).items()]
+    texts = [(name, getattr(thing, "__doc__", None)) for name, thing in things]
     parser = doctest.DocTestParser()
-    texts = {f"{name}.{attribute}": getattr(value, "__doc__", None) for name, thing in vars(_core).items() if isinstance(thing, type) for attribute, value in vars(thing).items()}
-    texts |= {name: getattr(thing, "__doc__", None) for name, thing in vars(_core).items()}
-    return [parser.get_doctest(text, {"rolecore": rolecore}, name, None, 0) for name, text in texts.items() if isinstance(text, str) and ">>>" in text]
+    return [
+        parser.get_doctest(text, {"rolecore": rolecore}, name, None, 0)
+        for name, text in texts
+        if isinstance(text, str) and ">>>" in text
+    ]

@@ -193,7 +193,7 @@ def test_truncate_bad_side_is_refused(o200k: rolecore.Tokenizer) -> None:
     with pytest.raises(rolecore.ArgumentError, match='"middle"; give "head" or "tail"'):
         o200k.truncate("text", 1, side="middle")
     with pytest.raises(TypeError):
-        o200k.truncate("text", 1, "tail")  # type: ignore[misc]
+        o200k.truncate("text", 1, "tail")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("bad", [[-1], [2**32], ["a"], 3, None, [200_019], [10**6]])

@@ -1,8 +1,7 @@
 """Question: what does an append cost beyond counting its tokens?
 
-Input: made-up messages of 150 and 15,000 bytes (conftest.Writer, seed 1). The count itself is `count_batch` of the same texts in
-one call; what is above it is parsing the dict, the message's own tokens and reading its words. A row of real time is kept by
-pytest-benchmark.
+Input: made-up messages of 150 and 15,000 bytes (conftest.Writer, seed 1). The count itself is `count_batch` of the
+same texts in one call; above it are parsing the dict, the tokens around the text and reading its words.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-import rolecore
 from conftest import cpu_seconds
+
+import rolecore
 
 if TYPE_CHECKING:
     from conftest import Writer
@@ -39,7 +39,7 @@ def test_append_cost_above_the_count(benchmark: Any, writer: Writer, capsys: Any
     long = above_the_count_us([writer.text(15_000) for _ in range(100)])
     ns_per_byte = (long - short) * 1000 / (15_000 - 150)
     with capsys.disabled():
-        print(f"\nappend above the count: {short:.2f} us for 150 bytes, {ns_per_byte:.2f} ns each byte beyond")  # noqa: T201
+        print(f"\nappend above the count: {short:.2f} us for 150 bytes, {ns_per_byte:.2f} ns each byte beyond")
     history = rolecore.History()
     benchmark(history.append, {"role": "user", "content": writer.text(150)})
     assert short <= MAX_US_150_BYTES

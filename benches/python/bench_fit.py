@@ -1,8 +1,8 @@
 """Question: what does choosing a window cost, against LangChain's `trim_messages` and as histories grow?
 
-Input: made-up chats (conftest.Writer, seed 1), budget 20 % of their tokens. Oracle: before any timing, tiktoken recounts the
-window and finds it inside the budget. Peer: langchain-core's trim_messages, strategy "last", with an exact counter: tiktoken's,
-and rolecore's own, which is faster, so that the ratio is not the tokenizer's merit.
+Input: made-up chats (conftest.Writer, seed 1), budget 20 % of their tokens. Oracle: before any timing, tiktoken
+recounts the window and finds it inside the budget. Peer: langchain-core's trim_messages, strategy "last", with an exact
+counter: tiktoken's, and rolecore's own, which is faster, so that the ratio is not the tokenizer's merit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 import rolecore
 
 if TYPE_CHECKING:

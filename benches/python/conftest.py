@@ -1,6 +1,6 @@
 """Fixtures of the benches: interleaved ratios with their own noise beside them, and made-up chats.
 
-Two gates are honest on a shared machine: instruction counts (benches/rust) and ratios measured A B A B in one run (here).
+Two gates are honest on a shared machine: instruction counts (benches/rust) and ratios measured A B A B (here).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ratio:
 
 
 def cpu_seconds(run: Callable[[], object], calls: int) -> float:
-    """CPU seconds of this thread for one of `calls` calls: neighbours on the machine count less than on the wall clock."""
+    """CPU seconds of this thread for one of `calls` calls: neighbours count less than on the wall clock."""
     began = time.thread_time()
     for _ in range(calls):
         run()
@@ -93,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ratios", help="write the interleaved ratios to this JSON file")
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401  pytest's own type is private
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print all ratios, and write them where `--ratios` says."""
     if _interleaved.rows:
         terminalreporter.section("interleaved ratios (median, quartiles, CPU time)")
@@ -112,7 +112,8 @@ class Writer:
         self.random = random.Random(seed)  # noqa: S311  no secrets here
         letters = "etaoinshrdlucmfwypvbgkjqxz"
         weights = range(len(letters), 0, -1)
-        self.words = ["".join(self.random.choices(letters, weights, k=self.random.randint(2, 9))) for _ in range(8000)]
+        lengths = [self.random.randint(2, 9) for _ in range(8000)]
+        self.words = ["".join(self.random.choices(letters, weights, k=length)) for length in lengths]
         self.weights = [1 / (rank + 1) for rank in range(len(self.words))]
 
     def text(self, n_bytes: int) -> str:

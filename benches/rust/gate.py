@@ -1,10 +1,10 @@
-"""Counts the instructions of each kernel with callgrind and compares them with instructions.json; `--record` rewrites it.
+"""Counts the instructions of each kernel with callgrind and compares them with instructions.json.
 
     python benches/rust/gate.py [--record]
 
-Instruction counts repeat to the last digit on the same binary, so 1 % is a real change, whatever else the machine does. They are
-only comparable for one compiler: with another rustc the figures are printed and nothing is judged. Exit status 1 on more than
-1 % above the record. Needs valgrind.
+Instruction counts repeat on the same binary, so 1 % is a real change, whatever else the machine does. They
+compare for one compiler only: with another rustc the figures are printed and nothing is judged. `--record` rewrites the
+record. Exit status 1 on more than 1 % above it. Needs valgrind.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LIMIT = 1.01
 
 def output(*command: str) -> str:
     """Run a command from the workspace's root and return both of its streams."""
-    done = subprocess.run(command, cwd=HERE.parent.parent, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.stdout
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, cwd=HERE.parent.parent, check=True, text=True, **streams).stdout
 
 
 def count(kernel: str) -> int:
@@ -48,9 +48,9 @@ def main() -> int:
     for kernel, instructions in counts.items():
         change = instructions / record[kernel]
         worse += change > LIMIT
-        print(f"{kernel:16} {instructions:12,} instructions  {change:7.4f} of the record")  # noqa: T201
+        print(f"{kernel:16} {instructions:12,} instructions  {change:7.4f} of the record")
     if record["rustc"] != rustc:
-        print(f"recorded with {record['rustc']}, this is {rustc}: not judged")  # noqa: T201
+        print(f"recorded with {record['rustc']}, this is {rustc}: not judged")
         return 0
     return 1 if worse else 0
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rolecore._core import History as History
-    from rolecore._core import RetainController as RetainController
     from rolecore._core import Report as Report
+    from rolecore._core import RetainController as RetainController
     from rolecore._core import Tokenizer as Tokenizer
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio

@@ -1,5 +1,9 @@
 # Made by `make stubs` from the Rust sources in rust/py: change those, not this file.
 
+import collections.abc
+import os
+import typing
+from collections.abc import Iterator
 from typing import Any, Final, final
 
 __version__: Final[str]
@@ -23,6 +27,8 @@ class History:
     Safe to share between threads.
     """
     def __getitem__(self, index: Any, /) -> Any: ...
+    def __iter__(self, /) -> Iterator:
+        """Iterate over the messages there are now."""
     def __len__(self, /) -> int: ...
     def __new__(
         cls,

@@ -6,7 +6,7 @@ use pyo3::Borrowed;
 use pyo3::exceptions::{PyIndexError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PySlice, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PySlice, PyString};
 use rolecore_core::{Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer};
 
 use crate::errors::{ArgumentError, CoreError};
@@ -216,6 +216,11 @@ impl History {
         object
             .map(|object| object.clone_ref(py))
             .ok_or_else(|| PyIndexError::new_err(format!("index {at} is out of range: the history has {len} messages")))
+    }
+
+    /// Iterate over the messages there are now.
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.to_messages(py)?.try_iter()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
