@@ -24,6 +24,8 @@ const CHUNK: usize = 1 << 31;
 #[derive(Debug)]
 pub(crate) struct Bpe {
     byte_ids: [u32; 256],
+    /// Rank of every pair of bytes: half of all look-ups, in a table that stays in the cache.
+    byte_ranks: Vec<u32>,
     pairs: Slots,
     /// Token id of each merge, by rank.
     joined: Vec<u32>,
@@ -99,7 +101,19 @@ impl Bpe {
         let max_len = tokens.spans.iter().map(|span| span[1] as usize).max().unwrap_or(1).max(1);
         let joined = merges.iter().map(|merge| merge[2]).collect();
         let whole = Slots::new(tokens.spans.len());
-        Self { byte_ids: *byte_ids, pairs, joined, whole, spans: tokens.spans, arena: tokens.arena, max_len }
+        let mut bpe = Self {
+            byte_ids: *byte_ids,
+            byte_ranks: Vec::new(),
+            pairs,
+            joined,
+            whole,
+            spans: tokens.spans,
+            arena: tokens.arena,
+            max_len,
+        };
+        let pair_of = |pair: usize| bpe.rank(byte_ids[pair >> 8], byte_ids[pair & 0xFF]);
+        bpe.byte_ranks = (0..1 << 16).map(pair_of).collect();
+        bpe
     }
 
     /// Let a piece that is exactly one of `ids` be that token, without merging.
@@ -165,6 +179,10 @@ impl Bpe {
         if slot == EMPTY { NONE } else { low_id(slot) }
     }
 
+    fn byte_rank(&self, pair: &[u8]) -> u32 {
+        self.byte_ranks[usize::from(pair[0]) << 8 | usize::from(pair[1])]
+    }
+
     fn merge(&self, piece: &[u8], mut emit: impl FnMut(&[u32])) {
         if piece.len() <= SHORT {
             let mut ids = [0; SHORT];
@@ -184,8 +202,8 @@ impl Bpe {
         for (id, &byte) in ids.iter_mut().zip(piece) {
             *id = self.byte_ids[byte as usize];
         }
-        for i in 1..n {
-            ranks[i - 1] = self.rank(ids[i - 1], ids[i]);
+        for (rank, pair) in ranks.iter_mut().zip(piece.windows(2)) {
+            *rank = self.byte_rank(pair);
         }
         while n > 1 {
             // ranks[i] belongs to the pair (i, i + 1); the last token has none.
@@ -215,7 +233,7 @@ impl Bpe {
         let n = piece.len();
         let mut ids: Vec<u32> = piece.iter().map(|&byte| self.byte_ids[byte as usize]).collect();
         // Rank of the pair that starts at each position; NONE too where a token has been swallowed by the one before it.
-        let mut ranks: Vec<u32> = ids.windows(2).map(|pair| self.rank(pair[0], pair[1])).chain([NONE]).collect();
+        let mut ranks: Vec<u32> = piece.windows(2).map(|pair| self.byte_rank(pair)).chain([NONE]).collect();
         let mut next: Vec<u32> = (1..).take(n).collect();
         let mut previous: Vec<u32> = [NONE].into_iter().chain(0..).take(n).collect();
         let live = |(&rank, at): (&u32, u32)| (rank != NONE).then_some(Reverse((rank, at)));

@@ -2,8 +2,8 @@
 //!
 //! A message costs `per_message` + its role + (its name + `per_name`) + each text part + for each tool call (`per_call` + the
 //! function's name + its arguments) + a refusal's text + each image part. Ids are not rendered, so they cost nothing.
-//! Providers publish no rule for tool calls, and templates treat roles unevenly; where a row cannot be exact it is an upper
-//! bound: a window may hold a few tokens less than it could, never more than it should.
+//! Providers publish no rule for tool calls, and templates treat roles unevenly; where a row cannot be exact it is chosen high:
+//! a window rather holds a few tokens less than it could than more than it should.
 
 /// What a message of one model family costs besides its text, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,8 @@ const IMAGE: ImageRule = ImageRule { low: 85, largest: 85 + 170 * 8 };
 
 /// Harmony renders a call as `<|start|>assistant<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>ARGS
 /// <|call|>`: 5 marks, 1 + 6 + 1 + 1 of text, one more where `.` and the name do not merge as they do apart. Its result,
-/// `<|start|>functions.NAME to=assistant<|channel|>commentary<|message|>...<|end|>`, has 7 besides what a message has.
+/// `<|start|>functions.NAME to=assistant<|channel|>commentary<|message|>...<|end|>`, has 7 besides what a message has, and the
+/// name again, which only the message of a lone call leaves room for (8 tokens).
 const PER_CALL: u32 = 5 + 9 + 1 + 7;
 
 const OPENAI: ChatRule = ChatRule {
