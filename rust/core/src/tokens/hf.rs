@@ -108,7 +108,7 @@ impl Reader<'_> {
         };
         match kind(part) {
             "ByteLevel" => {
-                // `tokenizers` takes a missing add_prefix_space for true.
+                // `tokenizers` requires the option, so a file without it is refused as well.
                 if part["add_prefix_space"] != Value::Bool(false) {
                     return Err(self.refuse("ByteLevel with add_prefix_space"));
                 }

@@ -1,5 +1,6 @@
 //! A tiny byte-level tokenizer.json, its variants, and every refusal.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -185,4 +186,39 @@ fn says_where_a_file_is_damaged() {
         assert!(message.contains("line 1 column"), "{message}");
     }
     assert!(Tokenizer::from_json(&b"\xff\xfe"[..], "bytes").is_err());
+}
+
+proptest! {
+    #[test]
+    fn count_encode_and_truncate_agree_whatever_the_file_asks_for(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "abc", "ab", "cab", "<think>", "<|im_start|>", "e\u{301}", "e\u{301}!", "\u{e9}", "1", "22", " ", "  ", "\n", "\u{1F600}",
+        ]), 0..20),
+        max in 0..12_usize,
+        nfc in any::<bool>(),
+        ignore_merges in any::<bool>(),
+        stages in prop::sample::select(vec![
+            json!({"type": "ByteLevel", "add_prefix_space": false}),
+            json!({"type": "Sequence", "pretokenizers": [
+                {"type": "Digits", "individual_digits": true},
+                {"type": "ByteLevel", "add_prefix_space": false}]}),
+            json!({"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": "[abc]+"}, "behavior": "Removed", "invert": true},
+                {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]}),
+        ]),
+    ) {
+        let mut file = with("/pre_tokenizer", stages);
+        if nfc {
+            file["normalizer"] = json!({"type": "NFC"});
+        }
+        file["model"]["ignore_merges"] = json!(ignore_merges);
+        let tiny = open(&file).unwrap();
+        let text = parts.concat();
+        let ids = tiny.encode(&text);
+        prop_assert_eq!(tiny.count(&text), ids.len());
+        prop_assert!(tiny.decode(&ids).is_ok());
+        let (head, tail) = (tiny.truncate(&text, max, Side::Head), tiny.truncate(&text, max, Side::Tail));
+        prop_assert!(text.starts_with(head) && tiny.count(head) <= max);
+        prop_assert!(text.ends_with(tail) && tiny.count(tail) <= max);
+    }
 }

@@ -51,7 +51,7 @@ fn long_runs_neither_overflow_nor_take_long() {
     let o200k = Tokenizer::named("o200k_base").unwrap();
     assert_eq!(o200k.count(&" ".repeat(1_000_000)), 7813);
     for c in ["a", "\n", "^", "\u{4f60}", "\u{1f600}", "\u{0}"] {
-        let text = c.repeat(200_000);
+        let text = c.repeat(50_000);
         let n = o200k.count(&text);
         assert_eq!(o200k.count_within(&text, n), Some(n));
         assert_eq!(o200k.count_within(&text, n - 1), None);
