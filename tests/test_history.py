@@ -70,11 +70,10 @@ def repair(messages: list[Message]) -> dict[int, Message]:
         open_calls = list(head.get("tool_calls") or [])
         answered = []
         for i in range(start + 1, at):
-            for one in reversed(open_calls):
-                if one["id"] == messages[i]["tool_call_id"]:
-                    open_calls.remove(one)
-                    answered.append(i)
-                    break
+            matching = [one for one in open_calls if one["id"] == messages[i]["tool_call_id"]]
+            if matching:
+                open_calls = [one for one in open_calls if one is not matching[-1]]
+                answered.append(i)
         left = [c for c in head.get("tool_calls") or [] if not any(c is o for o in open_calls)]
         if not open_calls or at == len(messages):
             out[start] = head

@@ -1,6 +1,6 @@
 """Question: what does `import rolecore` cost above a bare interpreter?
 
-CPU of the child process and its peak resident set, interleaved with `python -c pass`, medians of 15 pairs. The
+CPU of the child process and its resident set, interleaved with `python -c pass`, medians of 15 pairs. The
 compiled core is loaded when a name that needs it is first used, the vocabulary by the first History: rows of their own.
 """
 
@@ -18,16 +18,17 @@ MAX_CPU_MS = 20.0
 MAX_RSS_MIB = 6.0
 
 PROBE = """
-import json, resource, sys
+import json, re, resource, sys
 usage = resource.getrusage(resource.RUSAGE_SELF)
+rss_kib = int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
 files = {name.split(".")[0]: getattr(module, "__file__", "") or "" for name, module in sys.modules.items()}
 top = {name for name, file in files.items() if "site-packages" in file}
-print(json.dumps([usage.ru_utime + usage.ru_stime, usage.ru_maxrss, sorted(top - {"rolecore"})]))
+print(json.dumps([usage.ru_utime + usage.ru_stime, rss_kib, sorted(top - {"rolecore"})]))
 """
 
 
 def run(code: str) -> list[Any]:
-    """CPU seconds, peak KiB and third-party modules of a fresh interpreter that runs `code`."""
+    """CPU seconds, resident KiB and third-party modules of a fresh interpreter that runs `code`."""
     # -S would skip the site hooks that some environments add; -I keeps the caller's environment out.
     out = subprocess.run([sys.executable, "-I", "-c", code + PROBE], capture_output=True, check=True, text=True).stdout
     result: list[Any] = json.loads(out)

@@ -34,6 +34,8 @@ pub(crate) struct Group {
     pub(crate) start: usize,
     /// One past the last message. Results without a call stand inside the group before them and belong to none.
     pub(crate) end: usize,
+    /// Role of the first message.
+    pub(crate) role: Role,
     /// Tokens of what repair leaves of the group.
     pub(crate) tokens: u64,
     /// Whether repair leaves anything of it.
@@ -110,7 +112,14 @@ impl History {
                 if message.role == Role::User {
                     self.turn_starts.push(self.groups.len());
                 }
-                let group = Group { start: index, end: index + 1, tokens: 0, is_live: false, is_pinned: false };
+                let group = Group {
+                    start: index,
+                    end: index + 1,
+                    role: message.role,
+                    tokens: 0,
+                    is_live: false,
+                    is_pinned: false,
+                };
                 self.groups.push(group);
                 self.is_answered.resize(message.tool_calls.len(), false);
             }
@@ -210,11 +219,6 @@ impl History {
 
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
-    }
-
-    /// The role that decides what may happen to a group.
-    pub(crate) fn leading_role(&self, group: &Group) -> Role {
-        self.messages[group.start].role
     }
 
     /// The messages of a group that repair leaves.

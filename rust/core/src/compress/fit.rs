@@ -1,6 +1,6 @@
 //! The choice of a window: what must stay, then the worthiest groups that fit, in their old order.
 
-use super::select::{Candidate, falling, worth};
+use super::select::{Candidate, worth};
 use crate::error::{Error, Result};
 use crate::history::{Group, History, Repair};
 use crate::message::Role;
@@ -107,7 +107,7 @@ impl Plan {
             needed_tokens: 0,
         };
         for (g, group) in groups.iter().enumerate() {
-            let is_instruction = history.leading_role(group).is_instruction();
+            let is_instruction = group.role.is_instruction();
             let is_allowed = group.is_live && (g >= first_turn || is_instruction);
             let is_required = group.is_live && (is_instruction || group.is_pinned || g >= newest || g == pending);
             if is_required && !is_allowed {
@@ -137,7 +137,7 @@ impl Plan {
     /// nothing else is required, the cheapest of all.
     fn require_a_user(&mut self, history: &History) -> Result<()> {
         let groups = history.groups();
-        let role = |g: usize| history.leading_role(&groups[g]);
+        let role = |g: usize| groups[g].role;
         let first = (0..groups.len()).find(|&g| self.is_required[g] && !role(g).is_instruction());
         if first.is_some_and(|g| role(g) == Role::User) || (first.is_none() && self.is_required.contains(&true)) {
             return Ok(());
@@ -161,41 +161,111 @@ impl Plan {
         let groups = history.groups();
         let open: Vec<usize> = (0..groups.len()).filter(|&g| self.is_allowed[g] && !self.is_required[g]).collect();
         let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();
-        let order = falling(&worth(history.digest(), &candidates, options.query));
-        let mut keep = self.is_required.clone();
-        let mut left = budget_tokens - self.required_tokens;
-        for &c in &order {
-            if candidates[c].tokens <= left {
-                left -= candidates[c].tokens;
-                keep[open[c]] = true;
+        let worth = worth(history.digest(), &candidates, options.query);
+        let mut choice = Choice { groups, keep: self.is_required.clone(), left: budget_tokens - self.required_tokens };
+        let ranked = |wanted: &dyn Fn(usize) -> bool| {
+            let wanted = open.iter().zip(&worth).filter(|(g, _)| wanted(**g));
+            wanted.map(|(&g, &worth)| Ranked::new(worth, g)).collect::<Vec<_>>()
+        };
+        choice.take(&mut ranked(&|_| true));
+        if options.start_with_user {
+            let is_user = |g: usize| groups[g].role == Role::User;
+            let first_user = |keep: &[bool]| (0..groups.len()).find(|&g| keep[g] && is_user(g));
+            let first = first_user(&choice.keep);
+            for (g, group) in groups.iter().enumerate().take(first.unwrap_or(groups.len())) {
+                if choice.keep[g] && !self.is_required[g] {
+                    choice.keep[g] = false;
+                    choice.left += group.tokens;
+                }
+            }
+            // What that frees goes first to users, if none is kept, then to what comes after the first one.
+            if first.is_none() {
+                choice.take(&mut ranked(&is_user));
+            }
+            if let Some(first) = first_user(&choice.keep) {
+                let keep = choice.keep.clone();
+                choice.take(&mut ranked(&|g| g > first && !keep[g]));
             }
         }
-        if options.start_with_user {
-            start_with_user(history, &mut keep, order.iter().map(|&c| open[c]), left);
-        }
-        keep
+        choice.keep
     }
 }
 
-/// Drops what is kept before the first kept user message, and spends what that frees on groups that do not undo it.
-fn start_with_user(history: &History, keep: &mut [bool], order: impl Iterator<Item = usize>, mut left: u64) {
-    let groups = history.groups();
-    let role = |g: usize| history.leading_role(&groups[g]);
-    let mut first_user = (0..groups.len()).find(|&g| keep[g] && role(g) == Role::User).unwrap_or(groups.len());
-    for g in 0..first_user {
-        if keep[g] && !role(g).is_instruction() {
-            keep[g] = false;
-            left += groups[g].tokens;
+/// A choice in the making.
+struct Choice<'g> {
+    groups: &'g [Group],
+    /// By group: whether it is kept.
+    keep: Vec<bool>,
+    /// Tokens that may still be spent.
+    left: u64,
+}
+
+impl Choice<'_> {
+    /// Takes in falling worth what still fits, skipping what does not.
+    ///
+    /// Gives what a walk over the sorted list would, but sorts only near the boundary: halves are split by worth, and one that
+    /// fits as a whole is taken unsorted. Cost: O(n) as long as few that come after the boundary still fit, O(n log n) at most.
+    fn take(&mut self, ranked: &mut [Ranked]) {
+        if ranked.len() <= SORT_BELOW {
+            ranked.sort_unstable_by(|a, b| b.cmp(a));
+            for one in ranked {
+                self.take_one(one.group());
+            }
+            return;
+        }
+        let (top, _, _) = ranked.select_nth_unstable_by(ranked.len() / 2, |a, b| b.cmp(a));
+        let n_top = top.len();
+        let (top, rest) = ranked.split_at_mut(n_top);
+        if top.iter().map(|one| self.groups[one.group()].tokens).sum::<u64>() <= self.left {
+            for one in top {
+                self.take_one(one.group());
+            }
+            self.take(rest);
+        } else {
+            self.take(top);
+            let n_fitting = partition(rest, |one| self.groups[one.group()].tokens <= self.left);
+            self.take(&mut rest[..n_fitting]);
         }
     }
-    for g in order {
-        let is_user = role(g) == Role::User;
-        if !keep[g] && groups[g].tokens <= left && (is_user || g > first_user) {
-            left -= groups[g].tokens;
-            keep[g] = true;
-            first_user = if is_user { first_user.min(g) } else { first_user };
+
+    fn take_one(&mut self, group: usize) {
+        let tokens = self.groups[group].tokens;
+        if tokens <= self.left {
+            self.left -= tokens;
+            self.keep[group] = true;
         }
     }
+}
+
+/// Where sorting costs less than splitting further.
+const SORT_BELOW: usize = 32;
+
+/// A group with its worth in one number: the greater, the sooner it is taken; of equals the newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked(u64);
+
+impl Ranked {
+    /// `worth` is not negative: such floats order as their bits do.
+    fn new(worth: f32, group: usize) -> Self {
+        Self(u64::from(worth.to_bits()) << 32 | group as u64)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is an index below 2^32")]
+    fn group(self) -> usize {
+        (self.0 & u64::from(u32::MAX)) as usize
+    }
+}
+
+/// Moves what satisfies `is_first` to the front; returns how many those are.
+fn partition<T>(items: &mut [T], is_first: impl Fn(&T) -> bool) -> usize {
+    let mut n = 0;
+    for i in 0..items.len() {
+        if is_first(&items[i]) {
+            items.swap(i, n);
+            n += 1;
+        }
+    }
+    n
 }
 
 fn candidate(group: &Group) -> Candidate {
