@@ -1,0 +1,317 @@
+"""The command `rolecore`: fit a chat, count tokens, analyze logs, run the demo.
+
+Thin: it reads arguments and maps errors to one sentence and an exit code. Exit codes: 0 done, 1 a demo's verdict failed,
+2 bad input, 130 interrupted, 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import rolecore
+from rolecore import chatfile, terminal
+from rolecore.errors import ArgumentError, BudgetError, MessageError, RolecoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+_DEFAULT_TOKENIZER = "o200k_base"
+_DEFAULT_BUDGETS = "1000,2000,4000,8000,16000,32000"
+
+_EXAMPLES = """\
+examples:
+  rolecore fit chat.json --budget 4096            the best legal window of one chat, as JSON
+  rolecore fit - --ratio 0.5 --query "the invoice" <chat.jsonl
+  rolecore analyze chats.jsonl --budgets 4000,8000   what windows would have saved on your logs
+  rolecore count README.md                        tokens of a text
+  rolecore demo                                   two recorded chats through the whole road, every claim checked
+
+Nothing is ever sent anywhere. `rolecore COMMAND --help` lists the options of a command.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except RolecoreError as error:
+        terminal.warn(f"rolecore: {error}")
+        return _BAD_INPUT
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end: let it find a place that takes everything.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except KeyboardInterrupt:
+        terminal.warn("rolecore: interrupted")
+        return _INTERRUPTED
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one sentence, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        msg = f"{message} (see {self.prog} --help)"
+        raise ArgumentError(msg)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="rolecore",
+        description="Keep any chat history inside a token budget, without ever building a request a provider refuses.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rolecore {rolecore.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_fit(commands)
+    _add_analyze(commands)
+    _add_count(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
+    fit = commands.add_parser(
+        "fit",
+        help="write the best window of one chat",
+        description="Write the best legal request under a budget that a chat makes; one line of figures on stderr. "
+        "Instructions and the newest turns stay, tool calls and their results stay together, messages come out as they "
+        "went in.",
+    )
+    fit.add_argument("chat", metavar="CHAT", help='JSON (a list, or an object with "messages") or JSONL; - reads stdin')
+    fit.add_argument("--budget", type=_positive, metavar="TOKENS", help="most tokens the window may have")
+    fit.add_argument("--ratio", type=_ratio, metavar="R", help="share of the tokens to keep, 0 to 1; the smaller rules")
+    fit.add_argument("--query", metavar="TEXT", help="what the next request is about: what matches is kept first")
+    _add_keep_last(fit)
+    _add_tokenizer(fit)
+    fit.add_argument(
+        "--on-orphans",
+        choices=("repair", "raise"),
+        default="repair",
+        help="leave out tool results without calls and calls without results, or refuse them",
+    )
+    fit.add_argument("--jsonl", action="store_true", help="write one message a line instead of a JSON list")
+    fit.add_argument("-o", "--output", metavar="OUT", help="write here instead of stdout")
+    fit.set_defaults(run=_fit)
+
+
+def _add_analyze(commands: argparse._SubParsersAction[_Parser]) -> None:
+    analyze = commands.add_parser(
+        "analyze",
+        help="what windows would have saved on your logs",
+        description="Replay recorded chats: before each assistant message stands a request, which is fitted to each "
+        "budget. 'prefix kept' is the share of the sent tokens that is a byte-identical prefix of the previous request, "
+        "what a provider's prompt cache can hold; 'newest-first' is that share when the oldest messages are cut instead.",
+    )
+    analyze.add_argument("chats", metavar="CHATS", help="JSONL with one chat a line, or JSON with a list of chats")
+    analyze.add_argument(
+        "--budgets",
+        type=_budgets,
+        default=_DEFAULT_BUDGETS,
+        metavar="N,N,...",
+        help="budgets in tokens (default: %(default)s)",
+    )
+    analyze.add_argument("--limit", type=_positive, metavar="N", help="read only the first N chats")
+    _add_keep_last(analyze)
+    _add_tokenizer(analyze)
+    analyze.add_argument("--json", action="store_true", help="write the figures as JSON")
+    analyze.set_defaults(run=_analyze)
+
+
+def _add_count(commands: argparse._SubParsersAction[_Parser]) -> None:
+    count = commands.add_parser(
+        "count",
+        help="count tokens",
+        description="Count the tokens of text files, or of chats with --messages.",
+    )
+    count.add_argument("files", metavar="FILE", nargs="*", help="what to count; stdin when none is given")
+    count.add_argument("--messages", action="store_true", help="the files are chats: count what their requests cost")
+    _add_tokenizer(count)
+    count.set_defaults(run=_count)
+
+
+def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="replay two recorded chats and check every claim",
+        description="Replay a tool-calling session and a bilingual conversation through tokenizer, history, memory probe "
+        "and fit, check every window with a slow second opinion, and write a report in one HTML file.",
+    )
+    demo.add_argument("--input", metavar="FILE", help="replay your own chats instead")
+    demo.add_argument("--report", metavar="OUT", default="demo-report.html", help="the report (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+
+
+def _add_keep_last(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-last",
+        type=_from_zero,
+        default=3,
+        metavar="N",
+        help="newest turns that must stay (default: %(default)s)",
+    )
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    name = parser.add_mutually_exclusive_group()
+    name.add_argument("--model", dest="tokenizer", metavar="NAME", help="count as this model does, such as gpt-4o")
+    name.add_argument(
+        "--tokenizer",
+        default=_DEFAULT_TOKENIZER,
+        metavar="NAME",
+        help="an encoding or the path of a tokenizer.json (default: %(default)s)",
+    )
+
+
+def _fit(args: argparse.Namespace) -> int:
+    if args.budget is None and args.ratio is None:
+        msg = "fit needs --budget TOKENS, --ratio R or both"
+        raise ArgumentError(msg)
+    chat = chatfile.read_chat(args.chat)
+    history = rolecore.History(tokenizer=args.tokenizer)
+    try:
+        history.extend(chat.messages)
+        start = time.perf_counter()
+        window = history.fit(
+            args.budget,
+            retain_ratio=args.ratio,
+            query=args.query,
+            keep_last=args.keep_last,
+            on_orphans=args.on_orphans,
+        )
+        took_us = (time.perf_counter() - start) * 1e6
+    except BudgetError as error:
+        way = f"--budget {error.needed}" + ("" if args.ratio is None else " without --ratio")
+        msg = f"{chat.place}: what must stay needs {error.needed} tokens, the budget is {error.budget}; pass {way}"
+        raise ArgumentError(msg + " or a smaller --keep-last") from error
+    except MessageError as error:
+        raise chat.located(error) from error
+    _write(chatfile.dump_messages(window.messages, as_lines=args.jsonl), args.output)
+    report = window.report()
+    repaired = len(report.orphans_dropped) + len(report.calls_removed)
+    terminal.warn(
+        f"{chat.place}: {len(history):,} messages, {history.tokens:,} tokens -> {len(window):,} messages, "
+        f"{window.tokens:,} tokens (budget {report.budget_tokens:,}; {len(window.dropped):,} left out"
+        f"{f', {repaired} repaired' if repaired else ''}; {took_us:,.0f} us)"
+    )
+    return 0
+
+
+def _analyze(args: argparse.Namespace) -> int:
+    import json
+
+    from rolecore.analyze import COLUMNS, Analysis, cells
+
+    analysis = Analysis(args.budgets, args.tokenizer, args.keep_last)
+    with terminal.progress("replaying", chatfile.size_bytes(args.chats)) as advance:
+        for chat in chatfile.read_chats(args.chats):
+            try:
+                analysis.add(chat.messages)
+            except MessageError as error:
+                raise chat.located(error) from error
+            advance(chat.end_bytes)
+            if analysis.chats == args.limit:
+                break
+    if args.json:
+        rows = [row.to_dict() for row in analysis.rows]
+        head = {"file": args.chats, "tokenizer": args.tokenizer, "keep_last": args.keep_last}
+        totals = {"chats": analysis.chats, "messages": analysis.messages}
+        terminal.say(json.dumps({**head, **totals, "budgets": rows}, indent=2))
+        return 0
+    requests = max(row.requests + row.requests_refused for row in analysis.rows)
+    name = chatfile.display_name(args.chats)
+    terminal.say(f"{name}: {analysis.chats:,} chats, {analysis.messages:,} messages, {requests:,} requests")
+    rows = [cells(row) for row in analysis.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    with terminal.table(COLUMNS, widths=widths, left=0) as add_row:
+        for row in rows:
+            add_row(*row)
+    needed = max(row.needed_tokens for row in analysis.rows)
+    if needed:
+        terminal.warn(f"refused: what must stay is over the budget; {needed:,} tokens suffice for all, or a smaller --keep-last")
+    return 0
+
+
+def _count(args: argparse.Namespace) -> int:
+    tokenizer = rolecore.tokenizer(args.tokenizer)
+    total = 0
+    for path in args.files or ["-"]:
+        if args.messages:
+            tokens = 0
+            for chat in chatfile.read_chats(path):
+                try:
+                    tokens += tokenizer.count_messages(chat.messages)
+                except MessageError as error:
+                    raise chat.located(error) from error
+        else:
+            tokens = tokenizer.count(chatfile.read_text(path))
+        total += tokens
+        terminal.say(f"{tokens:>9} {path}" if args.files else str(tokens))
+    if len(args.files) > 1:
+        terminal.say(f"{total:>9} total")
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from rolecore.demo.run import run_demo
+
+    return run_demo(report_path=args.report, input_path=args.input)
+
+
+def _write(data: bytes, path: str | None) -> None:
+    if path is None or path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        msg = f"{path}: cannot be written: {(error.strerror or type(error).__name__).lower()}"
+        raise ArgumentError(msg) from error
+
+
+def _from_zero(text: str) -> int:
+    return _whole_number(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def _budgets(text: str) -> list[int]:
+    return sorted({_positive(part) for part in text.split(",")})
+
+
+def _whole_number(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        msg = f"{text!r} is not a whole number from {least}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        msg = f"{text!r} is not a number from 0 to 1"
+        raise argparse.ArgumentTypeError(msg)
+    return value

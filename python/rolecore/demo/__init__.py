@@ -1,0 +1,1 @@
+"""What `rolecore demo` runs, and the two chats it replays."""

@@ -1,0 +1,102 @@
+"""The demo: two recorded chats through the whole road, every claim checked in the same run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import rolecore
+from rolecore import _core, terminal
+from rolecore.demo import replay as road
+from rolecore.demo.oracle import Findings
+from rolecore.demo.report_html import Report, page
+from rolecore.demo.verdicts import judge
+from rolecore.errors import ArgumentError
+
+_COLUMNS = ("chat", "budget", "query", "requests", "tokens in", "kept", "saved", "prefix reused", "us a fit", "RSS")
+_WIDTHS = (9, 6, 5, 8, 10, 9, 6, 13, 8, 7)
+
+
+def run_demo(*, report_path: str, input_path: str | None = None) -> int:
+    """Replay, check, print and write the report; return 0 if every verdict holds, else 1.
+
+    Raises:
+        ArgumentError: the input cannot be read, or the report cannot be written.
+        MessageError: a message of the input is not of the form a chat API takes.
+    """
+    start = time.perf_counter()
+    build = ", ".join(f"{name} {value}" for name, value in _core.build_info().items())
+    terminal.say(f"rolecore demo: {build}, tokenizer {road.TOKENIZER}")
+    recordings = road.recordings(input_path)
+    for recording in recordings:
+        users = sum(message["role"] == "user" for message in recording.messages)
+        terminal.say(f"  {recording.name}: {len(recording.messages)} messages, {users} turns")
+
+    rows = []
+    with terminal.table(_COLUMNS, widths=_WIDTHS) as add_row:
+        for recording in recordings:
+            for budget in road.REPLAY_BUDGETS:
+                for has_query in (False, True):
+                    rows.append(road.replay(recording, budget, has_query=has_query))
+                    add_row(*_cells(rows[-1]))
+    sent = [window for row in rows for window in row.sent]
+
+    memory_lines = []
+    reading = road.read_memory()
+    if reading is not None:
+        ratio = rolecore.RetainController().update(reading.used_bytes, reading.limit_bytes)
+        used, limit = reading.used_bytes / 2**30, reading.limit_bytes / 2**30
+        memory_lines.append(f"memory: {used:.2f} of {limit:.2f} GiB in use, so {ratio:.0%} of a history is retained")
+        for recording in recordings:
+            row, window = road.fit_by_memory(recording, ratio)
+            if window is not None:
+                sent.append(window)
+                memory_lines.append(f"  {recording.name}: {row.tokens_in:,} -> {row.tokens_kept:,} tokens")
+    for line in memory_lines:
+        terminal.say(line)
+
+    has_questions = any(recording.questions for recording in recordings)
+    found = []
+    for budget in road.EVIDENCE_BUDGETS if has_questions else ():
+        evidence, windows = road.evidence(recordings, budget)
+        found.append(evidence)
+        sent += windows
+
+    findings = Findings()
+    tokenizer = rolecore.tokenizer(road.TOKENIZER)
+    for window in sent:
+        findings.check(window, tokenizer.count_messages)
+    verdicts = judge(findings, found)
+    for verdict in verdicts:
+        terminal.say(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.claim}  [{verdict.check}]")
+
+    took_s = time.perf_counter() - start
+    cells = [_cells(row) for row in rows]
+    html = page(Report(build, rows, found, memory_lines, verdicts, _COLUMNS, cells))
+    _write(report_path, html)
+    terminal.say(f"report: {report_path}  ({took_s:.2f} s)")
+    return 0 if all(verdict.holds for verdict in verdicts) else 1
+
+
+def _cells(row: road.Replay) -> tuple[str, ...]:
+    requests = f"{len(row.window_tokens)}" + (f" (-{row.refused})" if row.refused else "")
+    return (
+        row.name,
+        f"{row.budget_tokens:,}",
+        "yes" if row.has_query else "no",
+        requests,
+        f"{row.tokens_in:,}",
+        f"{row.tokens_kept:,}",
+        f"{row.saved_share:.1%}",
+        f"{row.prefix_share:.1%}",
+        f"{row.median_us:,.0f}",
+        "-" if row.rss_bytes is None else f"{row.rss_bytes / 2**20:.0f} MiB",
+    )
+
+
+def _write(path: str, html: str) -> None:
+    try:
+        Path(path).write_text(html, encoding="utf-8")
+    except OSError as error:
+        msg = f"{path}: cannot be written: {(error.strerror or type(error).__name__).lower()}"
+        raise ArgumentError(msg) from error

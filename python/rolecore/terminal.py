@@ -1,0 +1,93 @@
+"""What the commands show while they work: tables and a progress bar, with rich on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_BAR_CELLS = 30
+
+
+def say(line: str) -> None:
+    """Print a line on standard output."""
+    print(line, flush=True)  # noqa: T201  this file is what prints
+
+
+def warn(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def is_rich(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal and rich is installed."""
+    return stream.isatty() and find_spec("rich") is not None
+
+
+@contextmanager
+def table(columns: Sequence[str], *, widths: Sequence[int] = (), left: int = 1) -> Iterator[Callable[..., None]]:
+    """Yield a function that adds a row of cells and shows it at once, on standard output.
+
+    Args:
+        columns: the headers.
+        widths: least cells of each column in plain lines, where a row is printed before the next is known.
+        left: how many leading columns are text, aligned to the left.
+    """
+    if is_rich(sys.stdout):
+        with _rich_table(columns, left) as add_row:
+            yield add_row
+        return
+    least = [max(pair) for pair in zip(map(len, columns), widths or [0] * len(columns), strict=True)]
+
+    def show(*cells: str) -> None:
+        aligned = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, least, strict=True))
+        ]
+        say("  ".join(aligned).rstrip())
+
+    show(*columns)
+    yield show
+
+
+@contextmanager
+def _rich_table(columns: Sequence[str], left: int) -> Iterator[Callable[..., None]]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    rich = Table()
+    for i, column in enumerate(columns):
+        rich.add_column(column, justify="left" if i < left else "right")
+    with Live(rich, console=Console(file=sys.stdout), refresh_per_second=12, vertical_overflow="visible"):
+        yield rich.add_row
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes how much of `total` is done, shown on standard error if that is a terminal."""
+    if total <= 0 or not sys.stderr.isatty():
+        yield lambda _done: None
+    elif is_rich(sys.stderr):
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda done: bar.update(task, completed=done)
+    else:
+        try:
+            yield lambda done: _draw(label, done / total)
+        finally:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _draw(label: str, share: float) -> None:
+    full = min(_BAR_CELLS, int(share * _BAR_CELLS))
+    sys.stderr.write(f"\r{label} [{'#' * full}{'.' * (_BAR_CELLS - full)}] {min(1.0, share):4.0%}")
+    sys.stderr.flush()
