@@ -1,7 +1,8 @@
 """Reads chats from JSON and JSON Lines files, and writes messages back as they came.
 
-A JSON file holds a list of messages, an object with "messages", or a list of chats of either form. A JSON Lines file holds
-one message a line (one chat) or one chat a line. Errors name the file, the line and the field, never what a user wrote.
+A JSON file holds a list of messages, an object with "messages", or a list of chats of either form. A JSON Lines file
+holds one message a line (one chat) or one chat a line. Errors name the file, the line and the field, never what a user
+wrote.
 """
 
 from __future__ import annotations
@@ -129,10 +130,10 @@ def dump_messages(messages: Iterable[Any], *, as_lines: bool) -> bytes:
     Keys keep their order and text is not escaped, but for lone surrogates, which UTF-8 cannot hold.
     """
     rows = [json.dumps(message, ensure_ascii=False, allow_nan=False) for message in messages]
-    if as_lines:
-        text = "".join(row + "\n" for row in rows)
+    if as_lines or not rows:
+        text = "".join(row + "\n" for row in rows) if as_lines else "[]\n"
     else:
-        text = "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
+        text = "[\n" + ",\n".join(rows) + "\n]\n"
     # A surrogate can only stand inside a JSON string, where Python's escape is JSON's.
     return text.encode("utf-8", "backslashreplace")
 
@@ -185,7 +186,7 @@ def _lines(file: BinaryIO | list[bytes], name: str) -> Iterator[_Line]:
         text = _decode(raw, name, offset)
         offset += len(raw)
         if text.strip():
-            yield _Line(number, _parse(text, name, number), offset)
+            yield _Line(number, _parse(text.rstrip(), name, number), offset)
 
 
 def _chats_of_lines(lines: Iterator[_Line], name: str) -> Iterator[Chat]:

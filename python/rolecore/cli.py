@@ -1,7 +1,7 @@
 """The command `rolecore`: fit a chat, count tokens, analyze logs, run the demo.
 
-Thin: it reads arguments and maps errors to one sentence and an exit code. Exit codes: 0 done, 1 a demo's verdict failed,
-2 bad input, 130 interrupted, 141 the reader of our output went away.
+Thin: it reads arguments and maps errors to one sentence and an exit code. Exit codes: 0 done, 1 a verdict of the demo
+failed, 2 bad input, 130 interrupted, 141 the reader of our output went away.
 """
 
 from __future__ import annotations
@@ -112,8 +112,9 @@ def _add_analyze(commands: argparse._SubParsersAction[_Parser]) -> None:
         "analyze",
         help="what windows would have saved on your logs",
         description="Replay recorded chats: before each assistant message stands a request, which is fitted to each "
-        "budget. 'prefix kept' is the share of the sent tokens that is a byte-identical prefix of the previous request, "
-        "what a provider's prompt cache can hold; 'newest-first' is that share when the oldest messages are cut instead.",
+        "budget. 'refused' counts chats in which what must stay is over the budget. 'prefix kept' is the share of the "
+        "sent tokens that is a byte-identical prefix of the previous request, what a provider's prompt cache can hold; "
+        "'newest-first' is that share when the oldest messages are cut instead.",
     )
     analyze.add_argument("chats", metavar="CHATS", help="JSONL with one chat a line, or JSON with a list of chats")
     analyze.add_argument(
@@ -146,10 +147,10 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = commands.add_parser(
         "demo",
         help="replay two recorded chats and check every claim",
-        description="Replay a tool-calling session and a bilingual conversation through tokenizer, history, memory probe "
-        "and fit, check every window with a slow second opinion, and write a report in one HTML file.",
+        description="Replay a tool-calling session and a bilingual conversation through tokenizer, history, memory "
+        "probe and fit, check every window with a slow second opinion, and write a report in one HTML file.",
     )
-    demo.add_argument("--input", metavar="FILE", help="replay your own chats instead")
+    demo.add_argument("--input", metavar="FILE", help="replay the first 4 chats of this file instead")
     demo.add_argument("--report", metavar="OUT", default="demo-report.html", help="the report (default: %(default)s)")
     demo.set_defaults(run=_demo)
 
@@ -166,7 +167,13 @@ def _add_keep_last(parser: argparse.ArgumentParser) -> None:
 
 def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     name = parser.add_mutually_exclusive_group()
-    name.add_argument("--model", dest="tokenizer", metavar="NAME", help="count as this model does, such as gpt-4o")
+    name.add_argument(
+        "--model",
+        dest="tokenizer",
+        default=_DEFAULT_TOKENIZER,
+        metavar="NAME",
+        help="count as this model does, such as gpt-4o",
+    )
     name.add_argument(
         "--tokenizer",
         default=_DEFAULT_TOKENIZER,
@@ -225,10 +232,10 @@ def _analyze(args: argparse.Namespace) -> int:
             if analysis.chats == args.limit:
                 break
     if args.json:
-        rows = [row.to_dict() for row in analysis.rows]
+        budgets = [row.to_dict() for row in analysis.rows]
         head = {"file": args.chats, "tokenizer": args.tokenizer, "keep_last": args.keep_last}
         totals = {"chats": analysis.chats, "messages": analysis.messages}
-        terminal.say(json.dumps({**head, **totals, "budgets": rows}, indent=2))
+        terminal.say(json.dumps({**head, **totals, "budgets": budgets}, indent=2))
         return 0
     requests = max(row.requests + row.requests_refused for row in analysis.rows)
     name = chatfile.display_name(args.chats)
@@ -240,7 +247,7 @@ def _analyze(args: argparse.Namespace) -> int:
             add_row(*row)
     needed = max(row.needed_tokens for row in analysis.rows)
     if needed:
-        terminal.warn(f"refused: what must stay is over the budget; {needed:,} tokens suffice for all, or a smaller --keep-last")
+        terminal.warn(f"refused: what must stay is over the budget; {needed:,} tokens suffice, or lower --keep-last")
     return 0
 
 

@@ -8,7 +8,7 @@ _INSTRUCTIONS = frozenset({"system", "developer"})
 class NewestFirst:
     """Keeps all instructions and as many of the newest messages as fit, as messages come in.
 
-    It never starts in the middle of a tool call's results, so what it keeps is legal. Messages are counted by the caller.
+    It never starts in the middle of a tool call's results, so what it keeps is legal. The caller counts the messages.
     """
 
     def __init__(self, budget_tokens: int) -> None:

@@ -7,6 +7,7 @@ import statistics
 import time
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import rolecore
@@ -23,6 +24,8 @@ EVIDENCE_BUDGETS = (1000, 2500, 4000)
 TOKENIZER = "o200k_base"
 # A turn of the session holds many tool calls; more of them than the newest would fill a small window by themselves.
 KEEP_LAST = 1
+# A demo is one screen; `rolecore analyze` takes any number.
+MOST_INPUT_CHATS = 4
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class Evidence:
 def recordings(input_path: str | None) -> list[Recording]:
     """Return the chats of a file, or the two that come with the package."""
     if input_path is not None:
-        return [_checked(chat, f"chat {i}") for i, chat in enumerate(chatfile.read_chats(input_path))]
+        chats = islice(chatfile.read_chats(input_path), MOST_INPUT_CHATS)
+        return [_checked(chat, f"chat {i}") for i, chat in enumerate(chats)]
     folder = files("rolecore.demo")
     lines = (folder / "questions.jsonl").read_text("utf-8").splitlines()
     asked = [json.loads(line) for line in lines]
@@ -216,6 +220,4 @@ def evidence(made: Sequence[Recording], budget_tokens: int) -> tuple[Evidence, l
 
 
 def _sent(recording: Recording, length: int, window: rolecore.Window, budget_tokens: int) -> Sent:
-    return Sent(
-        recording.messages, length, window.messages, window.sources, window.tokens, budget_tokens, KEEP_LAST
-    )
+    return Sent(recording.messages, length, window.messages, window.sources, window.tokens, budget_tokens, KEEP_LAST)

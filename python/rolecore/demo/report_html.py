@@ -19,6 +19,7 @@ _RIGHT = 8
 _TOP = 14
 _PLOT_HEIGHT = 150
 _MOST_CHARTS = 4
+_THIN = 4
 
 _STYLE = """
 :root{color-scheme:light dark;--bg:#f7f6f2;--card:#fff;--ink:#1c211f;--soft:#5d6662;--line:#dcdcd4;--pale:#c9d6cf;
@@ -31,7 +32,7 @@ main{max-width:66rem;margin:0 auto;padding:1.5rem 1rem 3rem}
 h1{font-size:1.7rem;line-height:1.2;margin:0 0 .3rem;letter-spacing:-.01em}
 h2{font-size:1.1rem;margin:2.2rem 0 .7rem}
 p{margin:.3rem 0;color:var(--soft)}
-.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr))}
+.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr))}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.9rem 1rem;margin:0}
 .big{font-size:2rem;font-weight:650;line-height:1.1;color:var(--ink);font-variant-numeric:tabular-nums}
 ul{list-style:none;margin:0;padding:0}
@@ -75,11 +76,11 @@ def page(report: Report) -> str:
         "<p>Each was recomputed by a slow plain-Python oracle in the same run.</p>",
         _verdicts(report.verdicts),
     ]
-    if report.evidence:
-        parts += ["<h2>Evidence kept</h2>", f'<div class="grid">{_evidence_chart(report.evidence)}</div>']
-    if report.replays:
-        charts = "".join(map(_window_chart, _charted(report.replays)))
-        parts += ["<h2>Tokens per request</h2>", f'<div class="grid">{charts}</div>']
+    charts = [_evidence_chart(report.evidence)] if report.evidence else []
+    charts += map(_window_chart, _charted(report.replays))
+    if charts:
+        parts += ["<h2>What was kept, what was sent</h2>", f'<div class="grid">{"".join(charts)}</div>']
+    if report.cells:
         parts += ["<h2>All replays</h2>", _table(report.columns, report.cells)]
     if report.memory_lines:
         lines = "".join(f"<li>{escape(line)}</li>" for line in report.memory_lines)
@@ -132,36 +133,38 @@ def _window_chart(row: Replay) -> str:
     """Bars a request: what had been said, and before it what was sent."""
     top = max(*row.history_tokens, row.budget_tokens)
     step = (_WIDTH - _LEFT - _RIGHT) / len(row.history_tokens)
-    bar = max(0.8, step * 0.82)
+    # Thin bars touch: gaps of less than a pixel would only shimmer.
+    bar = step * 0.82 if step > _THIN else step
     base = _TOP + _PLOT_HEIGHT
 
-    def height(tokens: float) -> float:
-        return tokens / top * _PLOT_HEIGHT
+    def at(tokens: float) -> float:
+        return base - tokens / top * _PLOT_HEIGHT
+
+    def column(kind: str, i: int, tokens: int) -> str:
+        x, y = _LEFT + i * step, at(tokens)
+        return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{bar:.1f}" height="{base - y:.1f}"/>'
+
+    def rule(kind: str, tokens: int) -> str:
+        y = at(tokens)
+        return f'<line class="{kind}" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
     marks = []
     for i, (said, sent) in enumerate(zip(row.history_tokens, row.window_tokens, strict=True)):
-        x = _LEFT + i * step
-        marks.append(
-            f"<g><title>request {i + 1}: {said:,} tokens said, {sent:,} sent</title>"
-            f'<rect class="said" x="{x:.1f}" y="{base - height(said):.1f}" width="{bar:.1f}" height="{height(said):.1f}"/>'
-            f'<rect class="ours" x="{x:.1f}" y="{base - height(sent):.1f}" width="{bar:.1f}" height="{height(sent):.1f}"/>'
-            "</g>"
-        )
+        title = f"<title>request {i + 1}: {said:,} tokens said, {sent:,} sent</title>"
+        marks.append(f"<g>{title}{column('said', i, said)}{column('ours', i, sent)}</g>")
     ticks = "".join(
-        f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base - height(t):.1f}" y2="{base - height(t):.1f}"/>'
-        f'<text x="{_LEFT - 5}" y="{base - height(t) + 4:.1f}" text-anchor="end">{_short(t)}</text>'
+        f'{rule("rule", t)}<text x="{_LEFT - 5}" y="{at(t) + 4:.1f}" text-anchor="end">{_short(t)}</text>'
         for t in _ticks(top)
     )
-    limit = base - height(row.budget_tokens)
     svg = (
         f'<svg viewBox="0 0 {_WIDTH} {base + 20}" role="img" aria-label="tokens per request, {escape(row.name)}">'
-        f"{ticks}{''.join(marks)}"
-        f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{limit:.1f}" y2="{limit:.1f}"/>'
-        f'<text class="value" x="{_LEFT + 4}" y="{limit - 5:.1f}">budget {row.budget_tokens:,}</text>'
+        f"{ticks}{''.join(marks)}{rule('limit', row.budget_tokens)}"
+        f'<text class="value" x="{_LEFT + 4}" y="{at(row.budget_tokens) - 5:.1f}">budget {row.budget_tokens:,}</text>'
         f'<text x="{_LEFT}" y="{base + 15}">first request</text>'
         f'<text x="{_WIDTH - _RIGHT}" y="{base + 15}" text-anchor="end">request {len(row.history_tokens)}</text></svg>'
     )
-    caption = f"{escape(row.name)} <small>{row.tokens_in:,} tokens said, {row.tokens_kept:,} sent</small>"
+    totals = f"{row.tokens_in:,} in all, {row.tokens_kept:,} sent"
+    caption = f"Tokens per request: {escape(row.name)} <small>{totals}</small>"
     return _figure(caption, svg, (("pale", "said so far"), ("ours", "sent")))
 
 
@@ -183,7 +186,7 @@ def _evidence_chart(rows: Sequence[Evidence]) -> str:
                 f'<text class="value" x="{_WIDTH}" y="{top + 12}" text-anchor="end">{share:.0%}</text>'
             )
     svg = f'<svg viewBox="0 0 {_WIDTH} {len(rows) * group - 8}" role="img" aria-label="evidence">{"".join(parts)}</svg>'
-    caption = f"{rows[0].asked} answers <small>messages that answer a question, found in its window</small>"
+    caption = f"Evidence kept <small>of {rows[0].asked} messages that answer a question</small>"
     keys = (("ours", "fit with the question"), ("mid", "fit without"), ("other", "newest-first"))
     return _figure(caption, svg, keys)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rolecore
 from rolecore import _core, terminal
@@ -12,6 +13,9 @@ from rolecore.demo.oracle import Findings
 from rolecore.demo.report_html import Report, page
 from rolecore.demo.verdicts import judge
 from rolecore.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from rolecore.demo.oracle import Sent
 
 _COLUMNS = ("chat", "budget", "query", "requests", "tokens in", "kept", "saved", "prefix reused", "us a fit", "RSS")
 _WIDTHS = (9, 6, 5, 8, 10, 9, 6, 13, 8, 7)
@@ -25,9 +29,9 @@ def run_demo(*, report_path: str, input_path: str | None = None) -> int:
         MessageError: a message of the input is not of the form a chat API takes.
     """
     start = time.perf_counter()
+    recordings = road.recordings(input_path)
     build = ", ".join(f"{name} {value}" for name, value in _core.build_info().items())
     terminal.say(f"rolecore demo: {build}, tokenizer {road.TOKENIZER}")
-    recordings = road.recordings(input_path)
     for recording in recordings:
         users = sum(message["role"] == "user" for message in recording.messages)
         terminal.say(f"  {recording.name}: {len(recording.messages)} messages, {users} turns")
@@ -41,17 +45,8 @@ def run_demo(*, report_path: str, input_path: str | None = None) -> int:
                     add_row(*_cells(rows[-1]))
     sent = [window for row in rows for window in row.sent]
 
-    memory_lines = []
-    reading = road.read_memory()
-    if reading is not None:
-        ratio = rolecore.RetainController().update(reading.used_bytes, reading.limit_bytes)
-        used, limit = reading.used_bytes / 2**30, reading.limit_bytes / 2**30
-        memory_lines.append(f"memory: {used:.2f} of {limit:.2f} GiB in use, so {ratio:.0%} of a history is retained")
-        for recording in recordings:
-            row, window = road.fit_by_memory(recording, ratio)
-            if window is not None:
-                sent.append(window)
-                memory_lines.append(f"  {recording.name}: {row.tokens_in:,} -> {row.tokens_kept:,} tokens")
+    memory_lines, windows = _by_memory(recordings)
+    sent += windows
     for line in memory_lines:
         terminal.say(line)
 
@@ -76,6 +71,23 @@ def run_demo(*, report_path: str, input_path: str | None = None) -> int:
     _write(report_path, html)
     terminal.say(f"report: {report_path}  ({took_s:.2f} s)")
     return 0 if all(verdict.holds for verdict in verdicts) else 1
+
+
+def _by_memory(recordings: list[road.Recording]) -> tuple[list[str], list[Sent]]:
+    """Fit each finished chat to the retain ratio that memory asks for; return what to say and the windows."""
+    reading = road.read_memory()
+    if reading is None:
+        return [], []
+    ratio = rolecore.RetainController().update(reading.used_bytes, reading.limit_bytes)
+    used, limit = reading.used_bytes / 2**30, reading.limit_bytes / 2**30
+    lines = [f"memory: {used:.2f} of {limit:.2f} GiB in use, so {ratio:.0%} of a history is retained"]
+    sent = []
+    for recording in recordings:
+        row, window = road.fit_by_memory(recording, ratio)
+        if window is not None:
+            sent.append(window)
+            lines.append(f"  {recording.name}: {row.tokens_in:,} -> {row.tokens_kept:,} tokens")
+    return lines, sent
 
 
 def _cells(row: road.Replay) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def judge(findings: Findings, found: list[Evidence]) -> list[Verdict]:
         Verdict(
             f"{findings.left_out} messages missing that must stay",
             findings.left_out == 0,
-            f"instructions and the newest {KEEP_LAST} turn{'s' if KEEP_LAST != 1 else ''}",
+            "instructions and the newest turn" if KEEP_LAST == 1 else f"instructions and the newest {KEEP_LAST} turns",
         ),
     ]
     for evidence in found:
