@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rolecore
-from rolecore import chatfile
+from rolecore import chatfile, terminal
 from rolecore.cli import main
 
 if TYPE_CHECKING:
@@ -344,3 +344,30 @@ def test_fit_loads_neither_rich_nor_numpy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_without_rich_draws_one_line_and_clears_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(terminal, "is_rich", lambda _stream: False)
+    with terminal.progress("replaying", 200) as advance:
+        for done in range(201):
+            advance(done)
+    drawn = stream.getvalue()
+    assert drawn.count("\rreplaying [") == 101
+    assert "#] 100%" in drawn
+    assert drawn.endswith("\r\x1b[K")
+    assert "\n" not in drawn
+
+
+def test_progress_off_a_terminal_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.progress("replaying", 10) as advance:
+        advance(5)
+    assert capsys.readouterr().err == ""

@@ -247,5 +247,9 @@ def test_demo_on_a_terminal_with_rich_draws_a_table(
 ) -> None:
     pytest.importorskip("rich")
     monkeypatch.setattr(terminal, "is_rich", lambda _stream: True)
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["demo", "--report", str(tmp_path / "report.html")]) == 0
-    assert "bilingual" in capsys.readouterr().out
+    assert "───" in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["demo", "--report", str(tmp_path / "report.html")]) == 0
+    assert capsys.readouterr().out.isascii()

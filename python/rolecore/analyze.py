@@ -182,7 +182,7 @@ class _Replay:
             tokens += self._costs[source] if ours is self._messages[source] else self._recount(ours)
         return tokens
 
-    def _recount(self, message: object) -> int:
+    def _recount(self, message: dict[str, Any]) -> int:
         return rolecore.History([message], tokenizer=self._settings.tokenizer).tokens
 
     def _newest_prefix(self, window: list[int]) -> int:
@@ -199,13 +199,13 @@ class _Replay:
 
 COLUMNS = (
     "budget",
-    "chats over",
+    "over",
     "refused",
     "tokens in",
-    "tokens sent",
+    "sent",
     "saved",
     "dropped",
-    "prefix kept",
+    "prefix",
     "newest-first",
 )
 

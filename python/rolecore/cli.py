@@ -112,9 +112,10 @@ def _add_analyze(commands: argparse._SubParsersAction[_Parser]) -> None:
         "analyze",
         help="what windows would have saved on your logs",
         description="Replay recorded chats: before each assistant message stands a request, which is fitted to each "
-        "budget. 'refused' counts chats in which what must stay is over the budget. 'prefix kept' is the share of the "
-        "sent tokens that is a byte-identical prefix of the previous request, what a provider's prompt cache can hold; "
-        "'newest-first' is that share when the oldest messages are cut instead.",
+        "budget. 'over' counts chats that pass the budget, 'refused' chats in which what must stay passes it, and "
+        "'dropped' messages left out, in each request anew. 'prefix' is the share of the sent tokens that is a "
+        "byte-identical prefix of the previous request, what a provider's prompt cache can hold; 'newest-first' is "
+        "that share when the oldest messages are cut instead.",
     )
     analyze.add_argument("chats", metavar="CHATS", help="JSONL with one chat a line, or JSON with a list of chats")
     analyze.add_argument(

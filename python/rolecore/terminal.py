@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -32,16 +33,19 @@ def is_rich(stream: TextIO) -> bool:
 def table(columns: Sequence[str], *, widths: Sequence[int] = (), left: int = 1) -> Iterator[Callable[..., None]]:
     """Yield a function that adds a row of cells and shows it at once, on standard output.
 
+    Where a drawn table is wider than the terminal, plain lines are printed: a cell cut short would be a wrong figure.
+
     Args:
         columns: the headers.
-        widths: least cells of each column in plain lines, where a row is printed before the next is known.
+        widths: least width of each column, since a plain line is printed before the next is known.
         left: how many leading columns are text, aligned to the left.
     """
-    if is_rich(sys.stdout):
+    least = [max(pair) for pair in zip(map(len, columns), widths or [0] * len(columns), strict=True)]
+    drawn_width = sum(least) + 3 * len(columns) + 1
+    if is_rich(sys.stdout) and drawn_width <= get_terminal_size().columns:
         with _rich_table(columns, left) as add_row:
             yield add_row
         return
-    least = [max(pair) for pair in zip(map(len, columns), widths or [0] * len(columns), strict=True)]
 
     def show(*cells: str) -> None:
         aligned = [
@@ -56,11 +60,12 @@ def table(columns: Sequence[str], *, widths: Sequence[int] = (), left: int = 1) 
 
 @contextmanager
 def _rich_table(columns: Sequence[str], left: int) -> Iterator[Callable[..., None]]:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
 
-    rich = Table()
+    rich = Table(box=SIMPLE_HEAD)
     for i, column in enumerate(columns):
         rich.add_column(column, justify="left" if i < left else "right")
     with Live(rich, console=Console(file=sys.stdout), refresh_per_second=12, vertical_overflow="visible"):
@@ -80,14 +85,19 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bar.add_task(label, total=total)
             yield lambda done: bar.update(task, completed=done)
     else:
+        shown = -1
+
+        def draw(done: int) -> None:
+            nonlocal shown
+            per_cent = min(100, 100 * done // total)
+            if per_cent != shown:
+                shown = per_cent
+                full = per_cent * _BAR_CELLS // 100
+                sys.stderr.write(f"\r{label} [{'#' * full}{'.' * (_BAR_CELLS - full)}] {per_cent:3}%")
+                sys.stderr.flush()
+
         try:
-            yield lambda done: _draw(label, done / total)
+            yield draw
         finally:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-
-
-def _draw(label: str, share: float) -> None:
-    full = min(_BAR_CELLS, int(share * _BAR_CELLS))
-    sys.stderr.write(f"\r{label} [{'#' * full}{'.' * (_BAR_CELLS - full)}] {min(1.0, share):4.0%}")
-    sys.stderr.flush()

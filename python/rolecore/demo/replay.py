@@ -92,8 +92,10 @@ class Replay:
 
     @property
     def median_us(self) -> float:
-        """Median microseconds of a fit."""
-        return statistics.median(self.fit_us) if self.fit_us else 0.0
+        """Median microseconds of a fit that had to choose, or of all when none had to."""
+        timed = zip(self.fit_us, self.history_tokens, strict=True)
+        chosen = [took for took, tokens in timed if tokens > self.budget_tokens] or self.fit_us
+        return statistics.median(chosen) if chosen else 0.0
 
 
 @dataclass
@@ -171,8 +173,6 @@ def replay(recording: Recording, budget_tokens: int, *, has_query: bool) -> Repl
 
 def read_memory() -> rolecore.Memory | None:
     """Return one reading of the memory probe; None where there is nothing to read."""
-    if not hasattr(rolecore, "MemoryProbe"):
-        return None
     try:
         return rolecore.MemoryProbe().read()
     except ArgumentError:

@@ -17,8 +17,8 @@ from rolecore.errors import ArgumentError
 if TYPE_CHECKING:
     from rolecore.demo.oracle import Sent
 
-_COLUMNS = ("chat", "budget", "query", "requests", "tokens in", "kept", "saved", "prefix reused", "us a fit", "RSS")
-_WIDTHS = (9, 6, 5, 8, 10, 9, 6, 13, 8, 7)
+_COLUMNS = ("chat", "budget", "query", "fits", "tokens in", "kept", "saved", "prefix", "us/fit", "RSS")
+_WIDTHS = (9, 6, 5, 4, 9, 7, 5, 6, 6, 4)
 
 
 def run_demo(*, report_path: str, input_path: str | None = None) -> int:
@@ -91,18 +91,18 @@ def _by_memory(recordings: list[road.Recording]) -> tuple[list[str], list[Sent]]
 
 
 def _cells(row: road.Replay) -> tuple[str, ...]:
-    requests = f"{len(row.window_tokens)}" + (f" (-{row.refused})" if row.refused else "")
+    fits = f"{len(row.window_tokens)}" + (f" (-{row.refused})" if row.refused else "")
     return (
         row.name,
         f"{row.budget_tokens:,}",
         "yes" if row.has_query else "no",
-        requests,
+        fits,
         f"{row.tokens_in:,}",
         f"{row.tokens_kept:,}",
         f"{row.saved_share:.1%}",
         f"{row.prefix_share:.1%}",
         f"{row.median_us:,.0f}",
-        "-" if row.rss_bytes is None else f"{row.rss_bytes / 2**20:.0f} MiB",
+        "-" if row.rss_bytes is None else f"{row.rss_bytes / 2**20:.0f}M",
     )
 
 

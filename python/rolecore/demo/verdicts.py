@@ -60,7 +60,8 @@ def judge(findings: Findings, found: list[Evidence]) -> list[Verdict]:
     for evidence in found:
         ours, newest = evidence.share(evidence.with_query), evidence.share(evidence.newest_first)
         claim = f"evidence kept: {ours:.0%} against {newest:.0%} for newest-first at the same budget"
-        check = f"{evidence.asked} answers, {evidence.budget_tokens:,} tokens"
+        plain = evidence.share(evidence.without_query)
+        check = f"{evidence.asked} answers, {evidence.budget_tokens:,} tokens; not told the question: {plain:.0%}"
         verdicts.append(Verdict(claim, ours > newest or ours == 1, check))
     if not findings.windows:
         verdicts.append(Verdict("no window to check", holds=False, check="the input holds no answer that fits"))
