@@ -46,6 +46,8 @@ class Findings:
         not_own: messages that are neither the caller's own object nor a copy that only lost unanswered calls.
         unordered: windows whose messages are not in the order of the history, or twice there.
         left_out: instructions or messages of the newest turns that had to stay and did not.
+        messages: messages looked at, in all windows together.
+        copies: of them, copies that only lost unanswered calls.
     """
 
     windows: int = 0
@@ -56,6 +58,7 @@ class Findings:
     unordered: int = 0
     left_out: int = 0
     messages: int = 0
+    copies: int = 0
     _costs: dict[int, tuple[Message, int]] = field(default_factory=dict, repr=False)
 
     def check(self, sent: Sent, count: Callable[[Sequence[Message]], int]) -> None:
@@ -66,10 +69,11 @@ class Findings:
         self.over_budget += tokens > sent.budget_tokens
         self.miscounted += tokens != sent.tokens
         self.orphaned += orphans(sent.messages, may_be_pending=_ends_with(sent))
-        self.not_own += sum(
-            not _is_own(message, sent.history[source])
-            for message, source in zip(sent.messages, sent.sources, strict=True)
-        )
+        for message, source in zip(sent.messages, sent.sources, strict=True):
+            if message is not sent.history[source]:
+                is_repaired = _is_repaired(message, sent.history[source])
+                self.copies += is_repaired
+                self.not_own += not is_repaired
         self.unordered += any(a >= b for a, b in zip(sent.sources, sent.sources[1:], strict=False))
         self.left_out += len(must_stay(sent) - set(sent.sources))
 
@@ -136,9 +140,8 @@ def _ends_with(sent: Sent) -> bool:
     return sent.sources[-1] >= last
 
 
-def _is_own(message: Message, source: Message) -> bool:
-    if message is source:
-        return True
+def _is_repaired(message: Message, source: Message) -> bool:
+    """Whether a copy lost nothing but tool calls."""
     calls, original = message.get("tool_calls") or [], source.get("tool_calls") or []
     rest, original_rest = ({k: v for k, v in m.items() if k != "tool_calls"} for m in (message, source))
     return rest == original_rest and len(calls) < len(original) and all(call in original for call in calls)

@@ -44,7 +44,8 @@ def judge(findings: Findings, found: list[Evidence]) -> list[Verdict]:
             if not findings.not_own
             else f"{findings.not_own} of {findings.messages:,} kept messages are not the caller's own",
             findings.not_own == 0,
-            f"{findings.messages:,} compared by identity",
+            f"{findings.messages:,} compared by identity"
+            + (f", {findings.copies:,} are copies without unanswered calls" if findings.copies else ""),
         ),
         Verdict(
             f"{findings.unordered} of {n} windows out of order",
