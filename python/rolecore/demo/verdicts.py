@@ -40,7 +40,7 @@ def judge(findings: Findings, found: list[Evidence]) -> list[Verdict]:
             "plain scan of every window",
         ),
         Verdict(
-            "every kept message is the caller's own object"
+            f"every kept message is the caller's own object{', or a repaired copy' if findings.copies else ''}"
             if not findings.not_own
             else f"{findings.not_own} of {findings.messages:,} kept messages are not the caller's own",
             findings.not_own == 0,
