@@ -151,7 +151,9 @@ def test_fit_with_orphans_repairs_or_refuses(tmp_path: Path, capsys: pytest.Capt
     out, err = capsys.readouterr()
     assert WORDS not in out
     assert "1 repaired" in err
-    assert f"{path}, line 6 " in refusal(["fit", path, "--budget", "9999", "--on-orphans", "raise"], capsys)
+    assert f"{path}, line 6: its tool call or results are missing" in refusal(
+        ["fit", path, "--budget", "9999", "--on-orphans", "raise"], capsys
+    )
 
 
 BAD_FILES: dict[str, tuple[str, bytes, str]] = {

@@ -29,7 +29,7 @@ CAUGHT_AS: dict[str, type[Exception]] = {
     "MissingExtraError": ImportError,
 }
 # What a class is made of, where that is more than a message.
-MADE_OF: dict[str, tuple[Any, ...]] = {"BudgetError": ("too small", 7, 5)}
+MADE_OF: dict[str, tuple[Any, ...]] = {"BudgetError": ("too small", 7, 5), "MessageError": ("no role", 3)}
 
 # One call for each variant of the core's error that ends in it.
 PROVOKED_BY: dict[str, Callable[[], object]] = {

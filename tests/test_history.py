@@ -191,8 +191,9 @@ def test_fit_parallel_calls_stay_or_go_together() -> None:
     assert [c["id"] for c in window.messages[1]["tool_calls"]] == ["a"]
     assert len(messages[1]["tool_calls"]) == 2  # the caller's own is untouched
     assert window.report().calls_removed == [(1, 1)]
-    with pytest.raises(rolecore.MessageError, match="message 1 holds tool calls without results"):
+    with pytest.raises(rolecore.MessageError, match="message 1: some of its tool calls have no result") as caught:
         rolecore.fit(messages, 1000, on_orphans="raise")
+    assert caught.value.index == 1
 
 
 def test_fit_pending_call_is_never_dropped() -> None:
@@ -297,6 +298,7 @@ def test_extend_bad_message_raises_and_appends_nothing(message: Any, says: str) 
     with pytest.raises(rolecore.MessageError, match=f"message {len(history) + 1}: {says}") as caught:
         history.extend([{"role": "user", "content": "fine"}, message])
     assert "secret" not in str(caught.value)
+    assert caught.value.index == len(history) + 1
     with pytest.raises(rolecore.MessageError):
         history.append(message)
     assert (len(history), history.tokens) == before

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +42,12 @@ class Chat:
 
     def located(self, error: MessageError) -> MessageError:
         """Return `error` with the file, and the line where there is one, in its message."""
-        found = re.match(r"message (\d+)(:? )(.*)", str(error), re.DOTALL)
-        if found is None or self.lines is None:
-            return MessageError(f"{self.place}, {error}" if found else f"{self.place}: {error}")
-        return MessageError(f"{self.place}, line {self.lines[int(found[1])]}{found[2]}{found[3]}")
+        if error.index is None:
+            return MessageError(f"{self.place}: {error}")
+        if self.lines is None:
+            return MessageError(f"{self.place}, {error}", error.index)
+        why = str(error).removeprefix(f"message {error.index}: ")
+        return MessageError(f"{self.place}, line {self.lines[error.index]}: {why}", error.index)
 
 
 @dataclass(frozen=True)

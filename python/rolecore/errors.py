@@ -35,7 +35,20 @@ class BudgetError(RolecoreError, ValueError):
 
 
 class MessageError(RolecoreError, ValueError):
-    """A message is not of the form a chat API takes."""
+    """A message is not of the form a chat API takes.
+
+    Attributes:
+        index: index of the message, None when no single one is to blame.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        """Keep the index beside the message."""
+        super().__init__(message)
+        self.index = index
+
+    def __reduce__(self) -> tuple[type[MessageError], tuple[str, int | None]]:
+        """Pickle with the index, so that it survives a process pool."""
+        return type(self), (str(self), self.index)
 
 
 class TokenizerError(RolecoreError, ValueError):

@@ -18,8 +18,13 @@ pub enum Error {
         /// The budget in tokens that was given.
         budget: u64,
     },
-    /// A message is not of the form a chat API takes.
-    Message(String),
+    /// A message is not of the form a chat API takes, or a history holds what no provider takes.
+    Message {
+        /// Index of the message, where one is to blame.
+        index: Option<usize>,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A tokenizer is unknown, damaged or of a kind that cannot be counted exactly.
     Tokenizer(String),
 }
@@ -27,10 +32,11 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Argument(m) | Self::Message(m) | Self::Tokenizer(m) => f.write_str(m),
+            Self::Argument(why) | Self::Tokenizer(why) | Self::Message { index: None, why } => f.write_str(why),
+            Self::Message { index: Some(index), why } => write!(f, "message {index}: {why}"),
             Self::Budget { needed, budget } => write!(
                 f,
-                "what must stay needs {needed} tokens, budget_tokens is {budget}; raise it, lower keep_last or unpin"
+                "what must stay needs {needed} tokens, the budget is {budget}; raise it, lower keep_last or unpin"
             ),
         }
     }

@@ -125,7 +125,7 @@ impl Message {
     /// Refuses what no provider takes.
     ///
     /// # Errors
-    /// [`Error::Message`] when a tool result names no call, when tool calls stand outside an assistant's message, or when a
+    /// [`Error::Message`], without an index, when a tool result names no call, when tool calls stand outside an assistant's message, or when a
     /// message has neither content nor calls nor a refusal.
     pub fn validate(&self) -> Result<()> {
         let why = if self.role == Role::Tool && self.tool_call_id.is_none() {
@@ -137,7 +137,7 @@ impl Message {
         } else {
             return Ok(());
         };
-        Err(Error::Message(why.to_owned()))
+        Err(Error::Message { index: None, why: why.to_owned() })
     }
 
     /// Tokens the message adds to a request: the tokenizer's per-message cost, role, name, content and tool calls.

@@ -27,7 +27,7 @@ impl From<CoreError> for PyErr {
         match error {
             Error::Argument(_) => ArgumentError::new_err(message),
             Error::Budget { needed, budget } => BudgetError::new_err((message, needed, budget)),
-            Error::Message(_) => MessageError::new_err(message),
+            Error::Message { index, .. } => MessageError::new_err((message, index)),
             Error::Tokenizer(_) => TokenizerError::new_err(message),
         }
     }

@@ -3,9 +3,9 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use rolecore_core::{Message, Part, Role, ToolCall};
+use rolecore_core::{Error, Message, Part, Role, ToolCall};
 
-use crate::errors::{ArgumentError, MessageError};
+use crate::errors::{ArgumentError, CoreError};
 use crate::text::text_of;
 
 /// Where in the input a value stands, for error messages: "message 3: tool_calls[0].id".
@@ -15,7 +15,7 @@ struct Place {
 
 impl Place {
     fn error(&self, why: impl std::fmt::Display) -> PyErr {
-        MessageError::new_err(format!("message {}: {why}", self.index))
+        CoreError(Error::Message { index: Some(self.index), why: why.to_string() }).into()
     }
 
     fn expected(&self, what: impl std::fmt::Display, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {

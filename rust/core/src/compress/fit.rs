@@ -67,14 +67,12 @@ pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_
 
 fn orphan(repair: &Repair) -> Error {
     let what = if repair.removed_calls.is_some() {
-        "holds tool calls without results"
+        "some of its tool calls have no result"
     } else {
-        "has lost its tool call or its results"
+        "its tool call or results are missing"
     };
-    Error::Message(format!(
-        "message {} {what}; append what is missing, or let on_orphans=\"repair\" leave it out",
-        repair.index
-    ))
+    let why = format!("{what}; append what is missing, or let on_orphans=\"repair\" leave it out");
+    Error::Message { index: Some(repair.index), why }
 }
 
 /// What is settled before any worth is computed.
@@ -111,10 +109,8 @@ impl Plan {
             let is_allowed = group.is_live && (g >= first_turn || is_instruction);
             let is_required = group.is_live && (is_instruction || group.is_pinned || g >= newest || g == pending);
             if is_required && !is_allowed {
-                return Err(Error::Message(format!(
-                    "message {} must stay, yet no user message comes before it; unpin it or leave start_with_user off",
-                    group.start
-                )));
+                let why = "it must stay, yet no user message comes before it; unpin it or leave start_with_user off";
+                return Err(Error::Message { index: Some(group.start), why: why.to_owned() });
             }
             plan.total_tokens += if is_allowed { group.tokens } else { 0 };
             plan.required_tokens += if is_required { group.tokens } else { 0 };
@@ -150,9 +146,10 @@ impl Plan {
                 Ok(())
             }
             None if groups.iter().all(|group| !group.is_live) => Ok(()),
-            None => Err(Error::Message(
-                "the history has no user message to start with; leave start_with_user off".to_owned(),
-            )),
+            None => {
+                let why = "the history has no user message to start with; leave start_with_user off";
+                Err(Error::Message { index: None, why: why.to_owned() })
+            }
         }
     }
 
