@@ -10,6 +10,7 @@ record. Exit status 1 on more than 1 % above it. Needs valgrind.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,20 +18,23 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RECORD = HERE / "instructions.json"
-KERNELS = ("fit_1k_density", "fit_1k_query", "push_150B", "count_15kB")
+KERNELS = ("fit_1k_density", "fit_1k_query", "push_100_of_150B", "count_15kB")
 LIMIT = 1.01
 
 
-def output(*command: str) -> str:
+def output(*command: str, env: dict[str, str] | None = None) -> str:
     """Run a command from the workspace's root and return both of its streams."""
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, cwd=HERE.parent.parent, check=True, text=True, **streams).stdout
+    root = HERE.parent.parent
+    done = subprocess.run(command, cwd=root, env=env, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.stdout.decode()
 
 
 def count(kernel: str) -> int:
     """Instructions inside the function named kernel."""
     flags = ("--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=kernels::kernel*")
-    found = re.search(r"Collected : (\d+)", output("valgrind", *flags, "target/release/kernels", kernel))
+    # No environment: its size shifts the stack, and with it the seeds of hash tables.
+    printed = output("valgrind", *flags, "target/release/kernels", kernel, env={"PATH": os.environ["PATH"]})
+    found = re.search(r"Collected : (\d+)", printed)
     if found is None:
         sys.exit(f"callgrind collected nothing for {kernel}")
     return int(found[1])
@@ -48,7 +52,7 @@ def main() -> int:
     for kernel, instructions in counts.items():
         change = instructions / record[kernel]
         worse += change > LIMIT
-        print(f"{kernel:16} {instructions:12,} instructions  {change:7.4f} of the record")
+        print(f"{kernel:18} {instructions:12,} instructions  {change:7.4f} of the record")
     if record["rustc"] != rustc:
         print(f"recorded with {record['rustc']}, this is {rustc}: not judged")
         return 0

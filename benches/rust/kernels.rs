@@ -62,9 +62,9 @@ fn main() -> ExitCode {
     match name.as_str() {
         "fit_1k_density" => drop(kernel(|| fit(None))),
         "fit_1k_query" => drop(kernel(|| fit(Some(&query)))),
-        "push_150B" => {
-            let next = counted(&mut random, &tokenizer, 1000);
-            kernel(|| history.push(next, false));
+        "push_100_of_150B" => {
+            let next: Vec<Counted> = (0..100).map(|i| counted(&mut random, &tokenizer, i)).collect();
+            kernel(|| next.into_iter().for_each(|counted| history.push(counted, false)));
         }
         "count_15kB" => {
             let text = random.text(15_000);

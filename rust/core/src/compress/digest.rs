@@ -84,7 +84,9 @@ impl Digest {
     /// Takes note of one more occurrence of a term in the message that is being read.
     fn count(&mut self, term: TermId) {
         let first_posting = self.documents.last().map_or(0, |last| last.end);
-        self.known.resize(self.terms.len(), Known::default());
+        if term as usize >= self.known.len() {
+            self.known.resize(self.terms.len(), Known::default());
+        }
         let known = &mut self.known[term as usize];
         if known.messages > 0 && known.last_posting >= first_posting {
             let count = &mut self.counts[known.last_posting];

@@ -94,18 +94,17 @@ fn char_at(text: &str, at: usize) -> char {
 /// Reads one word of a spaced script from `start`; returns where the text goes on.
 fn spaced_word(text: &str, start: usize, reader: &mut impl Reader) -> usize {
     let bytes = text.as_bytes();
+    let from_start = &bytes[start..];
+    let n = from_start.iter().position(|&b| LOWER[usize::from(b)] == 0).unwrap_or(from_start.len());
+    let word = &from_start[..n.min(MAX_WORD_BYTES)];
     let mut lower = [0_u8; MAX_WORD_BYTES];
-    let mut len = 0;
-    let mut at = start;
     let mut has_digit = false;
-    while at < bytes.len() && LOWER[usize::from(bytes[at])] != 0 {
-        if len < MAX_WORD_BYTES {
-            lower[len] = LOWER[usize::from(bytes[at])];
-            len += 1;
-        }
-        has_digit |= bytes[at].is_ascii_digit();
-        at += 1;
+    for (low, &b) in lower.iter_mut().zip(word) {
+        *low = LOWER[usize::from(b)];
+        has_digit |= b.is_ascii_digit();
     }
+    let mut len = word.len();
+    let mut at = start + n;
     if at < bytes.len() && (bytes[at] == b'\'' || !bytes[at].is_ascii()) {
         at = rest_of_word(text, at, &mut lower, &mut len);
     }
