@@ -25,8 +25,11 @@ def above_the_count_us(texts: list[str]) -> float:
     tokenizer = rolecore.tokenizer("o200k_base")
     messages = [{"role": "user", "content": text} for text in texts]
 
+    alive = []
+
     def append() -> None:
         history = rolecore.History()
+        alive.append(history)  # freeing a history is not part of appending to it
         for message in messages:
             history.append(message)
 

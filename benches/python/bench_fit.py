@@ -23,15 +23,16 @@ MIN_RATIO = 100
 MAX_GROWTH = 200
 
 
-@pytest.mark.parametrize("query", [None, "where did we put it"])
+@pytest.mark.parametrize("has_query", [False, True], ids=["density", "query"])
 def test_fit_1k_turns_against_trim_messages(
-    interleaved: Interleaved, benchmark: Any, writer: Writer, vocabulary_folder: Path, query: str | None
+    *, interleaved: Interleaved, benchmark: Any, writer: Writer, vocabulary_folder: Path, has_query: bool
 ) -> None:
     trim = pytest.importorskip("langchain_core.messages", reason="needs the peers: make bench")
     os.environ["TIKTOKEN_CACHE_DIR"] = str(vocabulary_folder)
     import tiktoken
 
     chat = writer.chat(1000)
+    query = writer.text(40) if has_query else None
     history = rolecore.History(chat)
     budget = history.tokens // 5
     encoding = tiktoken.get_encoding("o200k_base")
@@ -52,7 +53,7 @@ def test_fit_1k_turns_against_trim_messages(
     options = {"max_tokens": budget, "strategy": "last", "include_system": True}
     ratios = [
         interleaved(
-            f"fit/1k/{'query' if query else 'density'} : trim_messages, {name}",
+            f"fit/1k/{'query' if has_query else 'density'} : trim_messages, {name}",
             fit,
             lambda counter=counter: trim.trim_messages(peers_chat, token_counter=counter, **options),
             candidate_calls=20,
@@ -65,11 +66,12 @@ def test_fit_1k_turns_against_trim_messages(
     assert min(ratio.median for ratio in ratios) >= MIN_RATIO
 
 
-@pytest.mark.parametrize("query", [None, "where did we put it"])
-def test_fit_grows_with_the_history_not_faster(interleaved: Interleaved, writer: Writer, query: str | None) -> None:
+@pytest.mark.parametrize("has_query", [False, True], ids=["density", "query"])
+def test_fit_grows_with_the_history_not_faster(*, interleaved: Interleaved, writer: Writer, has_query: bool) -> None:
+    query = writer.text(40) if has_query else None
     small, large = (rolecore.History(writer.chat(n)) for n in (1_000, 100_000))
     growth = interleaved(
-        f"fit/100k : fit/1k, {'query' if query else 'density'}",
+        f"fit/100k : fit/1k, {'query' if has_query else 'density'}",
         lambda: small.fit(small.tokens // 5, query=query).messages,
         lambda: large.fit(large.tokens // 5, query=query).messages,
         candidate_calls=50,
