@@ -62,8 +62,8 @@ const B: f32 = 0.75;
 const NEIGHBOUR: f32 = 0.4;
 /// What a match counts in a message by the speaker whom the query names.
 const SPEAKER: f32 = 1.5;
-/// The best density's share of the best match: orders what the query does not touch.
-const PRIOR: f32 = 0.05;
+/// Share of the best match that a message of great density gets: orders what the query does not touch.
+const PRIOR: f32 = 0.1;
 
 fn by_query(digest: &Digest, idf: &[f32], candidates: &[Candidate], density: &[f32], query: &[TermId]) -> Vec<f32> {
     let matches = smooth(&bm25(digest, idf, query));
@@ -75,8 +75,11 @@ fn by_query(digest: &Digest, idf: &[f32], candidates: &[Candidate], density: &[f
         })
         .collect();
     let best = worth.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-    for (value, rank) in worth.iter_mut().zip(ranks(density)) {
-        *value += PRIOR * best * rank;
+    #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 24 bits")]
+    let mean = density.iter().sum::<f32>() / density.len().max(1) as f32;
+    for (value, density) in worth.iter_mut().zip(density) {
+        // Between 0 and 1 whatever the script: pairs of characters hold more terms for each token than words do.
+        *value += PRIOR * best * density / (density + mean);
     }
     worth
 }
@@ -106,25 +109,6 @@ fn bm25(digest: &Digest, idf: &[f32], query: &[TermId]) -> Vec<f32> {
 fn smooth(scores: &[f32]) -> Vec<f32> {
     let at = |i: Option<usize>| i.and_then(|i| scores.get(i)).copied().unwrap_or(0.0);
     (0..scores.len()).map(|i| scores[i] + NEIGHBOUR * (at(i.checked_sub(1)) + at(Some(i + 1)))).collect()
-}
-
-/// Each value's rank, from 1 for the largest down to near 0.
-fn ranks(values: &[f32]) -> Vec<f32> {
-    let mut ranks = vec![0.0; values.len()];
-    #[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 24 bits")]
-    for (place, i) in falling(values).into_iter().enumerate() {
-        ranks[i] = (values.len() - place) as f32 / values.len() as f32;
-    }
-    ranks
-}
-
-/// The indices of not negative values in falling order, ties to the newer. Such floats order as their bits do.
-#[expect(clippy::cast_possible_truncation, reason = "the low half of a key is an index below 2^32")]
-fn falling(values: &[f32]) -> Vec<usize> {
-    let key = |(i, value): (usize, &f32)| u64::from(value.to_bits()) << 32 | i as u64;
-    let mut keys: Vec<u64> = values.iter().enumerate().map(key).collect();
-    keys.sort_unstable_by(|a, b| b.cmp(a));
-    keys.into_iter().map(|key| (key & u64::from(u32::MAX)) as usize).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a cost needs no more than 24 bits")]
