@@ -8,13 +8,16 @@ import pickle
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rolecore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Message = dict[str, Any]
 
@@ -341,6 +344,33 @@ def test_history_index_and_slice_follow_list_rules() -> None:
     for index in (len(messages), -len(messages) - 1):
         with pytest.raises(IndexError):
             history[index]
+
+
+def test_extend_from_itself_and_from_what_reads_it_appends_at_the_end() -> None:
+    history = rolecore.History([{"role": "user", "content": "a"}])
+    history.extend(history)
+    assert [m["content"] for m in history] == ["a", "a"]
+
+    def echo() -> Iterator[Message]:
+        for i in range(3):
+            history.append({"role": "user", "content": f"inner {i}"})
+            yield {"role": "user", "content": f"outer {history.fit(1000, keep_last=0).tokens}"}
+
+    history.extend(echo())
+    words = [m["content"].split()[0] for m in history]
+    assert words == ["a", "a", "inner", "inner", "inner", "outer", "outer", "outer"]
+    assert history.tokens == rolecore.tokenizer("o200k_base").count_messages(history.to_messages())
+
+
+def test_extend_when_the_iterable_raises_passes_it_on_and_appends_nothing() -> None:
+    def broken() -> Iterator[Message]:
+        yield {"role": "user", "content": "a"}
+        raise LookupError
+
+    history = rolecore.History()
+    with pytest.raises(LookupError):
+        history.extend(broken())
+    assert len(history) == 0
 
 
 def test_append_ten_megabytes_is_counted_and_dropped() -> None:

@@ -99,7 +99,9 @@ impl History {
     ///     MessageError: names the first message that is not of the form a chat API takes.
     #[pyo3(signature = (messages: "collections.abc.Iterable[dict[str, typing.Any]]") -> "None")]
     fn extend(&self, messages: &Bound<'_, PyAny>) -> PyResult<()> {
-        let parsed = parse_all(messages, self.lock(messages.py())?.objects.len())?;
+        // A statement of its own, so that the lock is free again: iterating runs the caller's code, which may use this history.
+        let first = self.lock(messages.py())?.objects.len();
+        let parsed = parse_all(messages, first)?;
         self.push_all(messages.py(), parsed, false)
     }
 
