@@ -247,6 +247,49 @@ def test_fit_bad_argument_raises_argument_error(options: dict[str, Any], says: s
         rolecore.History(chat()).fit(**options)
 
 
+class Index:
+    """An integer by `__index__` alone, as numpy's are."""
+
+    def __init__(self, value: int | Exception) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+def test_fit_takes_any_integer_and_passes_on_what_it_raises() -> None:
+    history = rolecore.History(chat())
+    fit: Any = history.fit
+    assert fit(Index(200)).tokens <= 200
+    assert fit(200, keep_last=Index(0)).sources == fit(200, keep_last=0).sources
+    for name, options in (("budget_tokens", {}), ("keep_last", {"budget_tokens": 10_000})):
+        with pytest.raises(LookupError):
+            fit(**options, **{name: Index(LookupError())})
+        for value in (-1, -(10**5000), Index(-3)):
+            with pytest.raises(rolecore.ArgumentError, match=f"{name} is "):
+                fit(**options, **{name: value})
+        with pytest.raises(rolecore.ArgumentError, match=f"{name} is of type type"):
+            fit(**options, **{name: int})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"retain_ratio": 10**400}, "retain_ratio is too large"),
+        ({"budget_tokens": 100, "unit": "\ud800"}, "unit is "),
+        ({"budget_tokens": 100, "unit": 3}, "unit is of type int"),
+        ({"budget_tokens": 100, "on_orphans": None}, "on_orphans is of type NoneType"),
+        ({"budget_tokens": 100, "query": b"x"}, "query is of type bytes"),
+        ({"budget_tokens": 100, "start_with_user": "no"}, "start_with_user is of type str"),
+    ],
+)
+def test_fit_argument_of_a_wrong_kind_raises_argument_error(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(rolecore.ArgumentError, match=says):
+        rolecore.History(chat()).fit(**options)
+
+
 def test_fit_budget_below_what_must_stay_names_the_numbers() -> None:
     history = rolecore.History(chat())
     with pytest.raises(rolecore.BudgetError, match="what must stay needs") as caught:
@@ -342,6 +385,13 @@ def test_history_index_and_slice_follow_list_rules() -> None:
     assert history[2:5] == messages[2:5]
     assert list(history) == messages
     for index in (len(messages), -len(messages) - 1):
+        with pytest.raises(IndexError):
+            history[index]
+
+
+def test_history_index_past_any_length_raises_index_error() -> None:
+    history = rolecore.History(chat())
+    for index in (2**64, -(2**64)):
         with pytest.raises(IndexError):
             history[index]
 

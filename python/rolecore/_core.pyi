@@ -61,8 +61,8 @@ class History:
         retain_ratio: float | None = None,
         query: str | None = None,
         keep_last: int = ...,
-        unit: str = "message",
-        on_orphans: str = "repair",
+        unit: str = ...,
+        on_orphans: str = ...,
         start_with_user: bool = False,
     ) -> Window:
         """Return the best legal request of at most `budget_tokens` that this history makes.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::Borrowed;
-use pyo3::exceptions::{PyIndexError, PyRuntimeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PySlice, PyString};
@@ -152,8 +152,8 @@ impl History {
             retain_ratio: "float | None" = None,
             query: "str | None" = None,
             keep_last: "int" = KeepLast(3),
-            unit: "str" = "message",
-            on_orphans: "str" = "repair",
+            unit: "str" = Unit::Message,
+            on_orphans: "str" = OnOrphans::Repair,
             start_with_user: "bool" = false
         ) -> "Window",
         text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', on_orphans='repair', start_with_user=False)"
@@ -164,25 +164,14 @@ impl History {
         py: Python<'_>,
         budget_tokens: Option<&Bound<'_, PyAny>>,
         retain_ratio: Option<&Bound<'_, PyAny>>,
-        query: Option<&Bound<'_, PyString>>,
+        query: Option<&Bound<'_, PyAny>>,
         keep_last: KeepLast,
-        unit: &str,
-        on_orphans: &str,
-        start_with_user: bool,
+        #[pyo3(from_py_with = unit)] unit: Unit,
+        #[pyo3(from_py_with = on_orphans)] on_orphans: OnOrphans,
+        #[pyo3(from_py_with = start_with_user)] start_with_user: bool,
     ) -> PyResult<Window> {
-        if unit != "message" {
-            return Err(ArgumentError::new_err(format!("unit is {unit:?}; it must be \"message\"")));
-        }
-        let on_orphans = match on_orphans {
-            "repair" => OnOrphans::Repair,
-            "raise" => OnOrphans::Raise,
-            other => {
-                return Err(ArgumentError::new_err(format!(
-                    "on_orphans is {other:?}; it must be \"repair\" or \"raise\""
-                )));
-            }
-        };
-        let query = query.map(text_of).transpose()?;
+        let Unit::Message = unit;
+        let query = query.map(|query| text("query", query)).transpose()?;
         let options = FitOptions { keep_last: keep_last.0, query: query.as_deref(), on_orphans, start_with_user };
         let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
         let ratio = retain_ratio.map(ratio).transpose()?;
@@ -210,7 +199,12 @@ impl History {
         if index.is_instance_of::<PySlice>() {
             return Ok(self.to_messages(py)?.as_any().get_item(index)?.unbind());
         }
-        let at: isize = index.extract()?;
+        let at = match index.extract::<isize>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
+                return Err(PyIndexError::new_err("index is out of range: no history has 2**63 messages"));
+            }
+            at => at?,
+        };
         let state = self.lock(py)?;
         let len = state.objects.len();
         let place = if at < 0 { len.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
@@ -287,29 +281,80 @@ impl<'py> FromPyObject<'_, 'py> for KeepLast {
 
 /// A whole number from 0; numbers past 2^64 are as good as that.
 fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
-    let is_number = !value.is_instance_of::<PyBool>() && value.hasattr("__index__")?;
-    if !is_number {
-        let kind = value.get_type().name()?;
-        return Err(ArgumentError::new_err(format!("{name} is of type {kind}; it must be an int from 0")));
+    let py = value.py();
+    let kind = || wrong_kind(value, name, "an int from 0");
+    let number = match value.cast::<PyInt>() {
+        Ok(_) if value.is_instance_of::<PyBool>() => return Err(kind()),
+        Ok(number) => number.as_any().clone(),
+        Err(_) => match py.import("operator")?.getattr("index")?.call1((value,)) {
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(kind()),
+            number => number?,
+        },
+    };
+    match number.extract::<u64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
+            if number.lt(0)? {
+                let shown = number.extract::<i64>().map_or_else(|_| "below -2**63".to_owned(), |n| n.to_string());
+                return Err(ArgumentError::new_err(format!("{name} is {shown}; it must be an int from 0")));
+            }
+            Ok(u64::MAX)
+        }
+        number => number,
     }
-    if value.lt(0)? {
-        return Err(ArgumentError::new_err(format!("{name} is {}; it must be an int from 0", value.str()?)));
-    }
-    Ok(value.extract::<u64>().unwrap_or(u64::MAX))
 }
 
 fn ratio(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    const EXPECTED: &str = "a float from 0 to 1";
     let is_number =
         value.is_instance_of::<PyFloat>() || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>());
     if !is_number {
-        let kind = value.get_type().name()?;
-        return Err(ArgumentError::new_err(format!("retain_ratio is of type {kind}; it must be a float from 0 to 1")));
+        return Err(wrong_kind(value, "retain_ratio", EXPECTED));
     }
-    let ratio: f64 = value.extract()?;
+    let ratio = match value.extract::<f64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            return Err(ArgumentError::new_err(format!("retain_ratio is too large; it must be {EXPECTED}")));
+        }
+        ratio => ratio?,
+    };
     if !(0.0..=1.0).contains(&ratio) {
-        return Err(ArgumentError::new_err(format!("retain_ratio is {ratio}; it must be a float from 0 to 1")));
+        return Err(ArgumentError::new_err(format!("retain_ratio is {ratio}; it must be {EXPECTED}")));
     }
     Ok(ratio)
+}
+
+/// What may be left out: whole messages only, so far.
+#[derive(Clone, Copy)]
+enum Unit {
+    Message,
+}
+
+fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
+    match text("unit", value)?.as_str() {
+        "message" => Ok(Unit::Message),
+        other => Err(ArgumentError::new_err(format!("unit is {other:?}; it must be \"message\""))),
+    }
+}
+
+fn on_orphans(value: &Bound<'_, PyAny>) -> PyResult<OnOrphans> {
+    match text("on_orphans", value)?.as_str() {
+        "repair" => Ok(OnOrphans::Repair),
+        "raise" => Ok(OnOrphans::Raise),
+        other => Err(ArgumentError::new_err(format!("on_orphans is {other:?}; it must be \"repair\" or \"raise\""))),
+    }
+}
+
+fn start_with_user(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.extract().map_err(|_| wrong_kind(value, "start_with_user", "a bool"))
+}
+
+fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = value.cast::<PyString>().map_err(|_| wrong_kind(value, name, "a str"))?;
+    Ok(text_of(text)?.into_owned())
+}
+
+fn wrong_kind(value: &Bound<'_, PyAny>, name: &str, expected: &str) -> PyErr {
+    let kind = value.get_type().name().map_or_else(|_| "unknown".to_owned(), |kind| kind.to_string());
+    ArgumentError::new_err(format!("{name} is of type {kind}; it must be {expected}"))
 }
 
 #[expect(
