@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -421,6 +423,36 @@ def test_extend_when_the_iterable_raises_passes_it_on_and_appends_nothing() -> N
     with pytest.raises(LookupError):
         history.extend(broken())
     assert len(history) == 0
+
+
+def test_history_and_window_in_a_cycle_are_collected() -> None:
+    class Session:
+        def __init__(self) -> None:
+            message = {"role": "user", "content": "hi", "session": self}
+            self.history = rolecore.History([message])
+            self.window = self.history.fit(100)
+
+    gone = weakref.ref(Session())
+    gc.collect()
+    assert gone() is None
+
+
+def test_history_collected_while_threads_append_neither_hangs_nor_loses_messages() -> None:
+    history = rolecore.History()
+    text = "lantern " * 2000  # long enough to be counted without the GIL
+
+    def work() -> None:
+        for _ in range(60):
+            history.append({"role": "user", "content": text, "history": history})
+            history.fit(10**9)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        gc.collect()
+    assert len(history) == 240
+    assert all(message["history"] is history for message in history)
 
 
 def test_append_ten_megabytes_is_counted_and_dropped() -> None:

@@ -1,11 +1,11 @@
 //! `rolecore.History`: the caller's own message objects beside what the core keeps of them.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PySlice, PyString};
 use rolecore_core::{Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer};
 
@@ -219,6 +219,16 @@ impl History {
         self.to_messages(py)?.try_iter()
     }
 
+    /// Lets the cycle collector see the messages: a message's unknown keys may lead back to this history. Their dicts can be
+    /// cleared, so this class needs no `__clear__`.
+    ///
+    /// A collection calls it twice and must not see fewer objects the second time, so it waits for the lock, with the GIL:
+    /// whoever holds the lock neither waits for the GIL nor makes Python objects.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.objects.iter().try_for_each(|object| visit.call(object))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let state = self.lock(py)?;
         Ok(format!(
@@ -253,7 +263,14 @@ impl History {
     }
 
     fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, State>> {
-        self.state.lock_py_attached(py).map_err(|_| poisoned())
+        loop {
+            match self.state.try_lock() {
+                Ok(state) => return Ok(state),
+                Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
+                // Not `lock_py_attached`, which takes the lock and then waits for the GIL: `__traverse__` waits the other way.
+                Err(TryLockError::WouldBlock) => py.detach(|| drop(self.state.lock())),
+            }
+        }
     }
 
     fn lock_detached(&self) -> PyResult<MutexGuard<'_, State>> {

@@ -1,5 +1,6 @@
 //! `rolecore.Window`: a request ready to send, and what was left out of it.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -101,6 +102,11 @@ impl Window {
                 .filter_map(|repair| Some((repair.index, repair.removed_calls.as_ref()?.len())))
                 .collect(),
         }
+    }
+
+    /// Lets the cycle collector see the messages.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.messages)
     }
 
     fn __len__(&self) -> usize {
