@@ -325,7 +325,7 @@ def test_fit_huge_budget_is_no_limit() -> None:
         ({"role": "user", "content": ["x"]}, r"content\[0\] is of type str; it must be a dict"),
         ({"role": "user", "content": [{"type": "text"}]}, r"content\[0\].text is missing"),
         ({"role": "user", "content": [{"type": "image_url"}]}, r"content\[0\].image_url is missing"),
-        ({"role": "user", "content": [{"type": "file", "file": object()}]}, r"content\[0\]. is not JSON"),
+        ({"role": "user", "content": [{"type": "file", "file": object()}]}, r"content\[0\] is not JSON"),
         ({"role": "user", "content": "x", "name": 7}, "name is of type int"),
         ({"role": "user", "content": "x", "tool_calls": [call("a")]}, "only an assistant message may have tool_calls"),
         ({"role": "tool", "content": "x"}, "a tool message needs the tool_call_id"),
@@ -453,6 +453,27 @@ def test_history_collected_while_threads_append_neither_hangs_nor_loses_messages
         gc.collect()
     assert len(history) == 240
     assert all(message["history"] is history for message in history)
+
+
+def test_append_part_that_is_no_json_is_named_and_an_interrupt_passes() -> None:
+    class Interrupting(dict[str, Any]):
+        def items(self) -> Any:
+            raise KeyboardInterrupt
+
+    history = rolecore.History()
+    with pytest.raises(KeyboardInterrupt):
+        history.append({"role": "user", "content": [{"type": "file", "file": Interrupting(a=1)}]})
+    cyclic: Message = {"type": "file"}
+    cyclic["file"] = cyclic
+    deep: Message = {"type": "file"}
+    inner = deep
+    for _ in range(100_000):
+        inner["file"] = {}
+        inner = inner["file"]
+    for part in (cyclic, deep, {"type": "file", "file": object()}):
+        with pytest.raises(rolecore.MessageError, match=r"content\[0\] is not JSON"):
+            history.append({"role": "user", "content": [part]})
+    assert len(history) == 0
 
 
 def test_append_ten_megabytes_is_counted_and_dropped() -> None:

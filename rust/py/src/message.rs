@@ -1,5 +1,6 @@
 //! Reads a chat message out of the caller's dict, and says exactly what is wrong with one that is none.
 
+use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
@@ -131,9 +132,9 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
 
 fn parse_part(place: &Place, part: &Bound<'_, PyAny>, i: usize) -> PyResult<Part> {
     let py = part.py();
-    let what = format!("content[{i}]");
-    let dict = place.dict(part, &what)?;
-    let what = format!("{what}.");
+    let whole = format!("content[{i}]");
+    let dict = place.dict(part, &whole)?;
+    let what = format!("{whole}.");
     let part_type = place.text(dict, intern!(py, "type"), &what)?;
     match part_type.as_str() {
         "text" => Ok(Part::Text(place.text(dict, intern!(py, "text"), &what)?)),
@@ -146,7 +147,7 @@ fn parse_part(place: &Place, part: &Bound<'_, PyAny>, i: usize) -> PyResult<Part
             };
             Ok(Part::Image { low_detail: detail.as_deref() == Some("low") })
         }
-        _ => Ok(Part::Other(json(place, part, &what)?)),
+        _ => Ok(Part::Other(json(place, part, &whole)?)),
     }
 }
 
@@ -167,7 +168,13 @@ fn json(place: &Place, value: &Bound<'_, PyAny>, what: &str) -> PyResult<String>
     let options = PyDict::new(value.py());
     options.set_item("ensure_ascii", false)?;
     let dumps = value.py().import("json")?.getattr("dumps")?;
-    let text = dumps.call((value,), Some(&options)).map_err(|_| place.error(format!("{what} is not JSON")))?;
+    let text = dumps.call((value,), Some(&options)).map_err(|error| {
+        let py = value.py();
+        let is_no_json = error.is_instance_of::<PyTypeError>(py)
+            || error.is_instance_of::<PyValueError>(py)
+            || error.is_instance_of::<PyRecursionError>(py);
+        if is_no_json { place.error(format!("{what} is not JSON")) } else { error }
+    })?;
     Ok(text_of(text.cast::<PyString>()?)?.into_owned())
 }
 
