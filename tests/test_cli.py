@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -313,6 +314,31 @@ def test_process_with_ascii_streams_writes_utf8(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert json.loads(done.stdout.decode("utf-8"))[0]["content"] == "今天好吗"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("fit CHAT --budget 1000 >&-", "stdout is closed"),
+        ("fit - --budget 1000 <&-", "stdin: cannot be read"),
+        ("count - <&-", "stdin: cannot be read"),
+        ("fit CHAT --budget 1000 >/dev/full", "No space left"),
+        ("analyze CHAT >/dev/full", "No space left"),
+        ("count CHAT >/dev/full", "No space left"),
+        ("fit CHAT --budget 1000 --tokenizer absent.json", "absent.json: No such file"),
+        ("count CHAT --tokenizer absent.json", "absent.json: No such file"),
+    ],
+)
+def test_process_with_a_closed_or_full_stream_or_no_tokenizer_says_one_sentence(
+    tmp_path: Path, command: str, says: str
+) -> None:
+    path = write(tmp_path / "chat.json", chat())
+    line = f"exec {shlex.quote(sys.executable)} -m rolecore {command.replace('CHAT', shlex.quote(path))}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("rolecore: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_process_whose_reader_went_away_is_quiet() -> None:

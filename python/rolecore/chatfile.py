@@ -106,6 +106,9 @@ def read_bytes(path: str) -> bytes:
     Raises:
         ArgumentError: the file cannot be read.
     """
+    if path == "-" and sys.stdin is None:
+        msg = "stdin: cannot be read: it is closed"
+        raise ArgumentError(msg)
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:

@@ -43,18 +43,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser().parse_args(argv)
         code: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except RolecoreError as error:
         terminal.warn(f"rolecore: {error}")
         return _BAD_INPUT
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end: let it find a place that takes everything.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute_stdout()
         return _PIPE_CLOSED
+    except OSError as error:
+        # A full disk behind stdout, or a tokenizer.json that cannot be read; the error names the file, if any.
+        _mute_stdout()
+        terminal.warn(f"rolecore: {error}")
+        return _BAD_INPUT
     except KeyboardInterrupt:
         terminal.warn("rolecore: interrupted")
         return _INTERRUPTED
     return code
+
+
+def _mute_stdout() -> None:
+    """Let what is still buffered go nowhere: the interpreter flushes stdout once more at its end."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -280,6 +291,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _write(data: bytes, path: str | None) -> None:
     if path is None or path == "-":
+        if sys.stdout is None:
+            msg = "stdout is closed; pass -o OUT"
+            raise ArgumentError(msg)
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -24,9 +24,9 @@ def warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def is_rich(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal and rich is installed."""
-    return stream.isatty() and find_spec("rich") is not None
+def is_rich(stream: TextIO | None) -> bool:
+    """Whether `stream` is open, a terminal, and rich is installed."""
+    return stream is not None and stream.isatty() and find_spec("rich") is not None
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _rich_table(columns: Sequence[str], left: int) -> Iterator[Callable[..., Non
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes how much of `total` is done, shown on standard error if that is a terminal."""
-    if total <= 0 or not sys.stderr.isatty():
+    if total <= 0 or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _done: None
     elif is_rich(sys.stderr):
         from rich.console import Console
