@@ -71,6 +71,14 @@ fn truncates_at_token_ends_from_either_side() {
     assert_eq!(o200k.truncate(text, usize::MAX, Side::Head), text);
 }
 
+#[test]
+fn keeps_a_text_whole_whose_end_alone_has_more_tokens() {
+    let cl100k = Tokenizer::named("cl100k_base").unwrap();
+    let text = format!("{} ", "/".repeat(60));
+    assert_eq!((cl100k.count(&text), cl100k.count(&text[45..])), (2, 3));
+    assert_eq!(cl100k.truncate(&text, 2, Side::Tail), text);
+}
+
 fn text() -> impl Strategy<Value = String> {
     let parts = [
         "\u{4f60}\u{597d}",

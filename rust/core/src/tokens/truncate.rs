@@ -20,12 +20,13 @@ pub(super) fn truncate<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usi
     if max_tokens == 0 {
         return "";
     }
-    if !tokenizer.keeps(text) {
-        return bisect(tokenizer, text, max_tokens, side);
-    }
+    let keeps = tokenizer.keeps(text);
     match side {
-        Side::Head => head(tokenizer, text, max_tokens),
-        Side::Tail => tail(tokenizer, text, max_tokens),
+        Side::Head if keeps => head(tokenizer, text, max_tokens),
+        // Asked first: a part of a text may have more tokens than all of it.
+        _ if tokenizer.count_within(text, max_tokens).is_some() => text,
+        Side::Tail if keeps => tail(tokenizer, text, max_tokens),
+        _ => bisect(tokenizer, text, max_tokens, side),
     }
 }
 
@@ -61,6 +62,7 @@ fn head<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize) -> &'t str 
     tries.find(fits).map_or_else(|| bisect(tokenizer, &text[..end], max_tokens, Side::Head), |cut| &text[..cut])
 }
 
+/// For a text that is over the limit as a whole.
 fn tail<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize) -> &'t str {
     // What comes before does not change how a text is split, so only as much of the end is read as holds the tokens.
     let mut window = max_tokens.saturating_mul(8);
@@ -73,11 +75,8 @@ fn tail<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize) -> &'t str 
             total += n;
             Continue::<()>(())
         });
-        if total > max_tokens {
+        if total > max_tokens || from == 0 {
             break (from, marks);
-        }
-        if from == 0 {
-            return text;
         }
         window = window.saturating_mul(4);
     };
