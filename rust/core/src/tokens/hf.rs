@@ -256,8 +256,10 @@ fn alphabet() -> HashMap<char, u8> {
     (0..=u8::MAX).map(|byte| (spell(byte), byte)).collect()
 }
 
+/// A pattern that matches just `text`. A backslash before `<` or `>` would make an anchor of it.
 fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| ['\\', c].into_iter().skip(usize::from(!c.is_ascii_punctuation()))).collect()
+    let is_plain = |c: char| !c.is_ascii_punctuation() || matches!(c, '<' | '>');
+    text.chars().flat_map(|c| ['\\', c].into_iter().skip(usize::from(is_plain(c)))).collect()
 }
 
 #[cfg(test)]

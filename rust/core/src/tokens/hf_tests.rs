@@ -120,6 +120,24 @@ fn stages_cut_one_inside_the_other() {
 }
 
 #[test]
+fn string_patterns_stand_for_themselves() {
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false});
+    for c in (0..=0x7F_u8).map(char::from).chain(['\u{e9}', '\u{2014}']) {
+        let split = json!({"type": "Split", "pattern": {"String": c}, "behavior": "Isolated", "invert": false});
+        let file = with("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": [split, bytes]}));
+        let uncut = open(&with("/pre_tokenizer", bytes.clone())).unwrap();
+        for text in [format!("ab{c}c"), "abc".to_owned()] {
+            let pieces = text.split_inclusive(c).flat_map(|piece| {
+                let (rest, found) = piece.strip_suffix(c).map_or((piece, ""), |rest| (rest, &piece[rest.len()..]));
+                [rest, found]
+            });
+            let expected: usize = pieces.map(|piece| uncut.count(piece)).sum();
+            assert_eq!(open(&file).unwrap().count(&text), expected, "{c:?} in {text:?}");
+        }
+    }
+}
+
+#[test]
 fn refuses_by_name() {
     let split = |regex: &str, behavior: &str| {
         json!({"type": "Sequence", "pretokenizers": [

@@ -123,7 +123,8 @@ fn escape(rest: &mut Chars<'_>) -> Result<(), String> {
             rest.nth(3);
             Ok(())
         }
-        Some(c) if c.is_ascii_punctuation() => Ok(()),
+        // `\<` and `\>` are anchors here, and plain characters there.
+        Some(c) if c.is_ascii_punctuation() && !matches!(c, '<' | '>') => Ok(()),
         Some(c) => Err(format!("the escape `\\{c}`")),
         None => Err("a lone `\\` at the end".into()),
     }
@@ -209,6 +210,8 @@ mod tests {
             (r"^a", "anchor"),
             (r"\w+", "escape `\\w`"),
             (r"a\b", "escape `\\b`"),
+            (r"a\<", "escape `\\<`"),
+            (r"\>a", "escape `\\>`"),
             (r"a\1", "escape `\\1`"),
             (r"[a&&b]", "class operator"),
             (r"[a--b]", "class operator"),
