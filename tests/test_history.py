@@ -214,6 +214,13 @@ def test_fit_start_with_user_drops_leading_answers() -> None:
         {"role": "user", "content": "Hi"},
     ]
     assert rolecore.fit(messages, 100, start_with_user=True).sources == [0, 2]
+    freed = [
+        {"role": "user", "content": "w " * 10},
+        {"role": "assistant", "content": "I paid 42 euros in Oslo on Monday q1 "},
+        {"role": "user", "content": "and the invoice 77 for Paris 2024 z"},
+        {"role": "assistant", "content": "k"},
+    ]
+    assert rolecore.fit(freed, 35, keep_last=0, start_with_user=True).tokens == 35  # what was freed is spent
     with pytest.raises(rolecore.MessageError, match="no user message"):
         rolecore.fit(messages[1:2], 100, start_with_user=True)
 
@@ -529,6 +536,18 @@ def test_fit_other_hash_seed_gives_same_window() -> None:
     assert json.loads(runs.pop())[0]
 
 
+def test_fit_message_changed_after_append_is_named() -> None:
+    messages: list[Message] = [{"role": "assistant", "content": "x", "tool_calls": [call("a")]}, *chat(1)]
+    history = rolecore.History(messages)
+    for calls_now in (5, None):
+        messages[0]["tool_calls"] = calls_now
+        with pytest.raises(rolecore.MessageError, match="message 0: it was changed after it was appended"):
+            history.fit(1000)
+    del messages[0]["tool_calls"]
+    with pytest.raises(rolecore.MessageError, match="message 0: it was changed after it was appended"):
+        history.fit(1000)
+
+
 def test_window_report_tells_the_counts() -> None:
     messages = [*chat(), {"role": "tool", "tool_call_id": "zz", "content": "lost"}]
     window = rolecore.fit(messages, 300)
@@ -536,5 +555,12 @@ def test_window_report_tells_the_counts() -> None:
     assert report.to_dict()["window_tokens"] == window.tokens
     assert report.orphans_dropped == [len(messages) - 1]
     assert report.history_messages == len(messages)
+    reasons = report.reasons
+    assert sum(messages for messages, _ in reasons.values()) == len(messages)
+    assert sum(tokens for _, tokens in reasons.values()) == rolecore.History(messages).tokens
+    assert reasons["orphan"][0] == 1
+    assert reasons["instruction"][0] == 1
+    assert reasons["newest turn"][0] == 6
+    assert reasons["over budget"][0] + 1 == len(window.dropped)
     assert report._repr_html_().startswith("<table>")
     assert str(window.tokens) in repr(report)

@@ -108,10 +108,12 @@ class Report:
         budget_tokens: the budget the window was chosen for.
         history_tokens: tokens of the history, orphans included.
         window_tokens: tokens of the window.
-        required_tokens: tokens that had to stay (system, developer, pins, newest turns, a pending call).
         reused_prefix_tokens: tokens of the leading messages that the history and the window share.
         history_messages: messages of the history.
         window_messages: messages of the window.
+        reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
+            "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens"; left out: "over
+            budget", "orphan".
         orphans_dropped: indices of the messages that repair left out.
         calls_removed: (index, count) of the messages that lost unanswered tool calls.
     """
@@ -127,11 +129,11 @@ class Report:
     @property
     def orphans_dropped(self, /) -> list[int]: ...
     @property
-    def required_tokens(self, /) -> int: ...
+    def reasons(self, /) -> dict[str, tuple[int, int]]: ...
     @property
     def reused_prefix_tokens(self, /) -> int: ...
     def to_dict(self, /) -> dict[str, typing.Any]:
-        """Return the figures as a new dict of plain numbers and lists."""
+        """Return the figures as a new dict of plain numbers, lists and dicts."""
     @property
     def window_messages(self, /) -> int: ...
     @property

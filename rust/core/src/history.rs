@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use crate::compress::digest::Digest;
 use crate::compress::fit::{FitOptions, Window, fit};
 use crate::error::Result;
@@ -66,8 +68,8 @@ pub struct History {
     groups: Vec<Group>,
     turn_starts: Vec<usize>,
     repairs: Vec<Repair>,
-    /// For each tool call of the newest group, whether a result came; empty once the group is complete.
-    is_answered: Vec<bool>,
+    /// The calls of the newest group that wait for a result: for each id, their indices, ascending.
+    open_calls: HashMap<String, Vec<usize>>,
     tokens: u64,
     digest: Digest,
 }
@@ -83,7 +85,7 @@ impl History {
             groups: Vec::new(),
             turn_starts: Vec::new(),
             repairs: Vec::new(),
-            is_answered: Vec::new(),
+            open_calls: HashMap::new(),
             tokens: 0,
             digest: Digest::default(),
         }
@@ -121,7 +123,9 @@ impl History {
                     is_pinned: false,
                 };
                 self.groups.push(group);
-                self.is_answered.resize(message.tool_calls.len(), false);
+                for (i, call) in message.tool_calls.iter().enumerate() {
+                    self.open_calls.entry(call.id.clone()).or_default().push(i);
+                }
             }
         }
         if let (false, Some(group)) = (is_orphan, self.groups.last_mut()) {
@@ -133,19 +137,21 @@ impl History {
         self.message_tokens.push(tokens);
     }
 
-    /// Marks the nearest open call of the result's id as answered; false if there is none.
+    /// Closes the nearest open call of the result's id; false if there is none.
     fn answer(&mut self, result: &Message) -> bool {
-        let Some(group) = self.groups.last() else { return false };
-        let calls = &self.messages[group.start].tool_calls;
-        let mut open = self.is_answered.iter_mut().zip(calls).rev();
-        let found = open.find(|(is_answered, call)| !**is_answered && result.tool_call_id.as_ref() == Some(&call.id));
-        found.map(|(is_answered, _)| *is_answered = true).is_some()
+        let Some(id) = &result.tool_call_id else { return false };
+        let Some(calls) = self.open_calls.get_mut(id) else { return false };
+        calls.pop();
+        if calls.is_empty() {
+            self.open_calls.remove(id);
+        }
+        true
     }
 
     /// The newest group is complete: takes out the calls nothing answered.
     fn close_calls(&mut self) {
-        let answered = std::mem::take(&mut self.is_answered);
-        let unanswered: Vec<usize> = (0..answered.len()).filter(|&call| !answered[call]).collect();
+        let mut unanswered: Vec<usize> = self.open_calls.drain().flat_map(|(_, calls)| calls).collect();
+        unanswered.sort_unstable();
         let Some(group) = self.groups.last_mut().filter(|_| !unanswered.is_empty()) else { return };
         let message = &self.messages[group.start];
         let lost = if unanswered.len() < message.tool_calls.len() || message.says_something() {
@@ -197,11 +203,6 @@ impl History {
         &self.tokenizer
     }
 
-    /// Heap bytes held for selection: terms, counts and postings, without the messages' own text.
-    pub fn selection_bytes(&self) -> usize {
-        self.digest.used_bytes()
-    }
-
     /// What repair does, by message index. Calls of the last group are pending and stay.
     pub fn repairs(&self) -> Vec<Repair> {
         let mut repairs = self.repairs.clone();
@@ -221,19 +222,95 @@ impl History {
         &self.digest
     }
 
-    /// The messages of a group that repair leaves.
-    pub(crate) fn live_messages(&self, group: &Group) -> impl Iterator<Item = usize> {
-        (group.start..group.end).filter(|&i| !self.is_dropped[i])
+    /// Whether repair leaves the message.
+    pub(crate) fn is_live(&self, index: usize) -> bool {
+        !self.is_dropped[index]
     }
 
     /// Whether the newest group waits for results.
     pub(crate) fn is_pending(&self) -> bool {
-        self.is_answered.contains(&false)
+        !self.open_calls.is_empty()
     }
 
     /// Index of the first group of the newest `n_turns` turns; past the end if there is none.
     pub(crate) fn newest_turns(&self, n_turns: usize) -> usize {
         let first = self.turn_starts.len().saturating_sub(n_turns);
         self.turn_starts.get(first).copied().unwrap_or(self.groups.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::ToolCall;
+
+    fn history(messages: Vec<Message>) -> History {
+        let tokenizer = Tokenizer::named("o200k_base").unwrap();
+        let mut history = History::new(Arc::clone(&tokenizer));
+        for message in messages {
+            history.push(Counted::new(message, &tokenizer).unwrap(), false);
+        }
+        history
+    }
+
+    fn calls(ids: &[&str]) -> Message {
+        let mut message = Message::text(Role::Assistant, "");
+        let call = |id: &&str| ToolCall { id: (*id).into(), name: "find".into(), arguments: "{}".into() };
+        message.tool_calls = ids.iter().map(call).collect();
+        message
+    }
+
+    fn result(id: &str) -> Message {
+        Message { tool_call_id: Some(id.into()), ..Message::text(Role::Tool, "found") }
+    }
+
+    fn removed(index: usize, calls: &[usize]) -> Repair {
+        Repair { index, removed_calls: Some(calls.to_vec()) }
+    }
+
+    fn dropped(index: usize) -> Repair {
+        Repair { index, removed_calls: None }
+    }
+
+    #[test]
+    fn a_result_belongs_to_the_nearest_open_call_of_its_id() {
+        let history = history(vec![calls(&["a", "b", "a"]), result("a"), Message::text(Role::User, "go on")]);
+        assert_eq!(history.repairs(), [removed(0, &[0, 1])]);
+    }
+
+    #[test]
+    fn ids_may_repeat_in_a_history() {
+        let history = history(vec![calls(&["a"]), result("a"), calls(&["a"]), result("a")]);
+        assert_eq!(history.repairs(), []);
+    }
+
+    #[test]
+    fn a_result_after_the_next_message_comes_too_late() {
+        let history = history(vec![calls(&["a"]), Message::text(Role::User, "well?"), result("a")]);
+        assert_eq!(history.repairs(), [dropped(0), dropped(2)]);
+    }
+
+    #[test]
+    fn calls_of_the_last_group_are_pending() {
+        let history = history(vec![calls(&["a", "b"]), result("b")]);
+        assert!(history.is_pending());
+        assert_eq!(history.repairs(), []);
+    }
+
+    #[test]
+    fn ten_thousand_parallel_calls_are_matched_at_once() {
+        let ids: Vec<String> = (0..10_000).map(|i| format!("call {i}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut messages = vec![calls(&ids)];
+        messages.extend(ids.iter().map(|id| result(id)));
+        assert_eq!(history(messages).repairs(), []);
+    }
+
+    #[test]
+    fn tokens_are_those_of_all_messages() {
+        let messages = vec![Message::text(Role::User, "hello"), calls(&["a"])];
+        let tokenizer = Tokenizer::named("o200k_base").unwrap();
+        let fresh: u64 = messages.iter().map(|message| message.tokens(&tokenizer)).sum();
+        assert_eq!(history(messages).tokens(), fresh);
     }
 }

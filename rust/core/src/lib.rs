@@ -12,7 +12,7 @@ pub mod retain;
 pub mod simd;
 pub mod tokens;
 
-pub use compress::fit::{FitOptions, OnOrphans, Window};
+pub use compress::fit::{Amount, FitOptions, OnOrphans, Reason, Window};
 pub use error::{Error, Result};
 pub use history::{Counted, History, Repair};
 pub use message::{Message, Part, Role, ToolCall};

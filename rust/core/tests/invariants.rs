@@ -245,6 +245,9 @@ fn check_window(
     if total <= budget && !case.start_with_user {
         prop_assert_eq!(said.len(), units.iter().map(|unit| unit.messages.len()).sum::<usize>(), "not unchanged");
     }
+    let covered: usize = window.amounts.iter().map(|amount| amount.messages).sum();
+    let covered_tokens: u64 = window.amounts.iter().map(|amount| amount.tokens).sum();
+    prop_assert_eq!((covered, covered_tokens), (case.messages.len(), history.tokens()), "reasons miss messages");
     for repair in &window.repairs {
         let left =
             units.iter().flat_map(|unit| &unit.messages).find(|(i, _)| *i == repair.index).map(|(_, message)| message);

@@ -1,5 +1,6 @@
 //! `rolecore.Report`: what a window cost and left out, as numbers and as a table for notebooks.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pyo3::prelude::*;
@@ -11,10 +12,12 @@ use pyo3::types::PyDict;
 ///     budget_tokens: the budget the window was chosen for.
 ///     history_tokens: tokens of the history, orphans included.
 ///     window_tokens: tokens of the window.
-///     required_tokens: tokens that had to stay (system, developer, pins, newest turns, a pending call).
 ///     reused_prefix_tokens: tokens of the leading messages that the history and the window share.
 ///     history_messages: messages of the history.
 ///     window_messages: messages of the window.
+///     reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
+///         "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens"; left out: "over
+///         budget", "orphan".
 ///     orphans_dropped: indices of the messages that repair left out.
 ///     calls_removed: (index, count) of the messages that lost unanswered tool calls.
 #[pyclass(frozen, get_all, module = "rolecore")]
@@ -22,27 +25,27 @@ pub(crate) struct Report {
     pub(crate) budget_tokens: u64,
     pub(crate) history_tokens: u64,
     pub(crate) window_tokens: u64,
-    pub(crate) required_tokens: u64,
     pub(crate) reused_prefix_tokens: u64,
     pub(crate) history_messages: usize,
     pub(crate) window_messages: usize,
+    pub(crate) reasons: BTreeMap<&'static str, (usize, u64)>,
     pub(crate) orphans_dropped: Vec<usize>,
     pub(crate) calls_removed: Vec<(usize, usize)>,
 }
 
 #[pymethods]
 impl Report {
-    /// Return the figures as a new dict of plain numbers and lists.
+    /// Return the figures as a new dict of plain numbers, lists and dicts.
     #[pyo3(signature = () -> "dict[str, typing.Any]")]
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("budget_tokens", self.budget_tokens)?;
         dict.set_item("history_tokens", self.history_tokens)?;
         dict.set_item("window_tokens", self.window_tokens)?;
-        dict.set_item("required_tokens", self.required_tokens)?;
         dict.set_item("reused_prefix_tokens", self.reused_prefix_tokens)?;
         dict.set_item("history_messages", self.history_messages)?;
         dict.set_item("window_messages", self.window_messages)?;
+        dict.set_item("reasons", &self.reasons)?;
         dict.set_item("orphans_dropped", &self.orphans_dropped)?;
         dict.set_item("calls_removed", &self.calls_removed)?;
         Ok(dict)
@@ -64,15 +67,19 @@ impl Report {
 }
 
 impl Report {
-    fn rows(&self) -> [(&'static str, String); 6] {
+    fn rows(&self) -> Vec<(&str, String)> {
         let calls: usize = self.calls_removed.iter().map(|(_, count)| count).sum();
-        [
+        let mut rows = vec![
             ("messages", format!("{} of {}", self.window_messages, self.history_messages)),
             ("tokens", format!("{} of {}", self.window_tokens, self.history_tokens)),
             ("budget", self.budget_tokens.to_string()),
-            ("had to stay", format!("{} tokens", self.required_tokens)),
             ("prefix reused", format!("{} tokens", self.reused_prefix_tokens)),
             ("repaired", format!("{} messages left out, {calls} calls removed", self.orphans_dropped.len())),
-        ]
+        ];
+        let reasons = self.reasons.iter().filter(|(_, (messages, _))| *messages > 0);
+        rows.extend(
+            reasons.map(|(reason, (messages, tokens))| (*reason, format!("{messages} messages, {tokens} tokens"))),
+        );
+        rows
     }
 }

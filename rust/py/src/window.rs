@@ -4,8 +4,9 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use rolecore_core::{Repair, Window as CoreWindow};
+use rolecore_core::{Error, Reason, Repair, Window as CoreWindow};
 
+use crate::errors::CoreError;
 use crate::report::Report;
 
 /// A legal request under a budget, chosen from a History.
@@ -20,21 +21,26 @@ impl Window {
     pub(crate) fn new(py: Python<'_>, chosen: CoreWindow, mut objects: Vec<Py<PyAny>>) -> PyResult<Self> {
         for repair in &chosen.repairs {
             if let (Some(removed), Ok(at)) = (&repair.removed_calls, chosen.kept.binary_search(&repair.index)) {
-                objects[at] = without_calls(objects[at].bind(py), removed)?;
+                objects[at] = without_calls(objects[at].bind(py), repair.index, removed)?;
             }
         }
         Ok(Self { messages: PyList::new(py, objects)?.unbind(), chosen })
     }
 }
 
-/// A copy of an assistant's message without the tool calls that nothing answers.
-fn without_calls(message: &Bound<'_, PyAny>, removed: &[usize]) -> PyResult<Py<PyAny>> {
+/// A copy of message `index`, an assistant's, without the tool calls that nothing answers; `removed` ascends.
+fn without_calls(message: &Bound<'_, PyAny>, index: usize, removed: &[usize]) -> PyResult<Py<PyAny>> {
     let py = message.py();
     let key = intern!(py, "tool_calls");
+    let changed = || {
+        let why = "it was changed after it was appended, which a history cannot follow; append a copy instead";
+        PyErr::from(CoreError(Error::Message { index: Some(index), why: why.to_owned() }))
+    };
     let copy = message.cast::<PyDict>()?.copy()?;
+    let calls = copy.get_item(key)?.ok_or_else(changed)?.try_iter().map_err(|_| changed())?;
     let left = PyList::empty(py);
-    for (i, call) in message.get_item(key)?.try_iter()?.enumerate() {
-        if !removed.contains(&i) {
+    for (i, call) in calls.enumerate() {
+        if removed.binary_search(&i).is_err() {
             left.append(call?)?;
         }
     }
@@ -90,10 +96,14 @@ impl Window {
             budget_tokens: self.chosen.budget_tokens,
             history_tokens: self.chosen.history_tokens,
             window_tokens: self.chosen.tokens,
-            required_tokens: self.chosen.required_tokens,
             reused_prefix_tokens: self.chosen.reused_prefix_tokens,
             history_messages: self.chosen.n_messages,
             window_messages: self.chosen.kept.len(),
+            reasons: Reason::ALL
+                .iter()
+                .zip(&self.chosen.amounts)
+                .map(|(reason, amount)| (reason.as_str(), (amount.messages, amount.tokens)))
+                .collect(),
             orphans_dropped: self.chosen.repairs.iter().filter(whole).map(|repair| repair.index).collect(),
             calls_removed: self
                 .chosen

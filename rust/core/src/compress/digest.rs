@@ -150,15 +150,6 @@ impl Digest {
         found.dedup();
         found
     }
-
-    /// Heap bytes held.
-    pub(crate) fn used_bytes(&self) -> usize {
-        self.terms.used_bytes()
-            + self.known.capacity() * size_of::<Known>()
-            + self.postings.capacity() * size_of::<TermId>()
-            + self.counts.capacity()
-            + self.documents.capacity() * size_of::<Stored>()
-    }
 }
 
 /// A message on its way into the digest.

@@ -28,6 +28,64 @@ pub struct FitOptions<'q> {
     pub start_with_user: bool,
 }
 
+/// Why messages are in a window, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Kept: a system or developer message.
+    Instruction,
+    /// Kept: pinned, or of one group with a pinned message.
+    Pinned,
+    /// Kept: of the newest turns.
+    NewestTurn,
+    /// Kept: a call that waits for its result.
+    PendingCall,
+    /// Kept: a user message that something required needs before it.
+    StartsWithUser,
+    /// Kept: worth its tokens.
+    Worth,
+    /// Left out: worth less than what is kept, or before the first user message where a window must start with one.
+    OverBudget,
+    /// Left out: a result without its call, or a call without its result.
+    Orphan,
+}
+
+impl Reason {
+    /// All reasons, in the order of a report.
+    pub const ALL: [Self; 8] = [
+        Self::Instruction,
+        Self::Pinned,
+        Self::NewestTurn,
+        Self::PendingCall,
+        Self::StartsWithUser,
+        Self::Worth,
+        Self::OverBudget,
+        Self::Orphan,
+    ];
+
+    /// The reason's name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Instruction => "instruction",
+            Self::Pinned => "pinned",
+            Self::NewestTurn => "newest turn",
+            Self::PendingCall => "pending call",
+            Self::StartsWithUser => "starts with user",
+            Self::Worth => "worth its tokens",
+            Self::OverBudget => "over budget",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
+/// How much of a history one reason covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Messages.
+    pub messages: usize,
+    /// Their tokens, as they were appended.
+    pub tokens: u64,
+}
+
 /// The messages chosen, and the figures of the choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
@@ -41,8 +99,8 @@ pub struct Window {
     pub n_messages: usize,
     /// Tokens the history held, orphans included.
     pub history_tokens: u64,
-    /// Tokens that had to stay.
-    pub required_tokens: u64,
+    /// For each of [`Reason::ALL`], what of the history it covers; together the whole history.
+    pub amounts: [Amount; Reason::ALL.len()],
     /// Tokens of the leading messages that are the history's own leading messages, untouched.
     pub reused_prefix_tokens: u64,
     /// What repair did, kept or not, by message index.
@@ -56,13 +114,13 @@ pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_
     }
     let plan = Plan::of(history, options)?;
     let keep = if plan.total_tokens <= budget_tokens {
-        plan.is_allowed
+        plan.is_allowed.clone()
     } else if plan.needed_tokens > budget_tokens {
         return Err(Error::Budget { needed: plan.needed_tokens, budget: budget_tokens });
     } else {
         plan.choose(history, budget_tokens, options)
     };
-    Ok(window(history, budget_tokens, plan.required_tokens, &keep, repairs))
+    Ok(window(history, budget_tokens, &plan.required, &keep, repairs))
 }
 
 fn orphan(repair: &Repair) -> Error {
@@ -79,8 +137,8 @@ fn orphan(repair: &Repair) -> Error {
 struct Plan {
     /// By group: whether it may be in a window at all.
     is_allowed: Vec<bool>,
-    /// By group: whether it must be.
-    is_required: Vec<bool>,
+    /// By group: why it must be, if it must.
+    required: Vec<Option<Reason>>,
     /// Tokens of all that is allowed.
     total_tokens: u64,
     /// Tokens of what is required.
@@ -99,7 +157,7 @@ impl Plan {
 
         let mut plan = Self {
             is_allowed: Vec::with_capacity(groups.len()),
-            is_required: Vec::with_capacity(groups.len()),
+            required: Vec::with_capacity(groups.len()),
             total_tokens: 0,
             required_tokens: 0,
             needed_tokens: 0,
@@ -107,20 +165,31 @@ impl Plan {
         for (g, group) in groups.iter().enumerate() {
             let is_instruction = group.role.is_instruction();
             let is_allowed = group.is_live && (g >= first_turn || is_instruction);
-            let is_required = group.is_live && (is_instruction || group.is_pinned || g >= newest || g == pending);
-            if is_required && !is_allowed {
+            let reason = if is_instruction {
+                Some(Reason::Instruction)
+            } else if group.is_pinned {
+                Some(Reason::Pinned)
+            } else if g >= newest {
+                Some(Reason::NewestTurn)
+            } else if g == pending {
+                Some(Reason::PendingCall)
+            } else {
+                None
+            };
+            let reason = reason.filter(|_| group.is_live);
+            if reason.is_some() && !is_allowed {
                 let why = "it must stay, yet no user message comes before it; unpin it or leave start_with_user off";
                 return Err(Error::Message { index: Some(group.start), why: why.to_owned() });
             }
             plan.total_tokens += if is_allowed { group.tokens } else { 0 };
-            plan.required_tokens += if is_required { group.tokens } else { 0 };
+            plan.required_tokens += if reason.is_some() { group.tokens } else { 0 };
             plan.is_allowed.push(is_allowed);
-            plan.is_required.push(is_required);
+            plan.required.push(reason);
         }
         if options.start_with_user {
             plan.require_a_user(history)?;
         }
-        plan.needed_tokens = if plan.is_required.contains(&true) {
+        plan.needed_tokens = if plan.required.iter().any(Option::is_some) {
             plan.required_tokens
         } else {
             let allowed = groups.iter().zip(&plan.is_allowed).filter(|(_, allowed)| **allowed);
@@ -134,14 +203,16 @@ impl Plan {
     fn require_a_user(&mut self, history: &History) -> Result<()> {
         let groups = history.groups();
         let role = |g: usize| groups[g].role;
-        let first = (0..groups.len()).find(|&g| self.is_required[g] && !role(g).is_instruction());
-        if first.is_some_and(|g| role(g) == Role::User) || (first.is_none() && self.is_required.contains(&true)) {
+        let first = (0..groups.len()).find(|&g| self.required[g].is_some() && !role(g).is_instruction());
+        if first.is_some_and(|g| role(g) == Role::User)
+            || (first.is_none() && self.required.iter().any(Option::is_some))
+        {
             return Ok(());
         }
         let users = (0..first.unwrap_or(groups.len())).filter(|&g| self.is_allowed[g] && role(g) == Role::User);
         match users.min_by_key(|&g| (groups[g].tokens, usize::MAX - g)) {
             Some(user) => {
-                self.is_required[user] = true;
+                self.required[user] = Some(Reason::StartsWithUser);
                 self.required_tokens += groups[user].tokens;
                 Ok(())
             }
@@ -156,10 +227,15 @@ impl Plan {
     /// Adds the worthiest groups that fit to what is required.
     fn choose(&self, history: &History, budget_tokens: u64, options: &FitOptions<'_>) -> Vec<bool> {
         let groups = history.groups();
-        let open: Vec<usize> = (0..groups.len()).filter(|&g| self.is_allowed[g] && !self.is_required[g]).collect();
+        let open: Vec<usize> =
+            (0..groups.len()).filter(|&g| self.is_allowed[g] && self.required[g].is_none()).collect();
         let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();
         let worth = worth(history.digest(), &candidates, options.query);
-        let mut choice = Choice { groups, keep: self.is_required.clone(), left: budget_tokens - self.required_tokens };
+        let mut choice = Choice {
+            groups,
+            keep: self.required.iter().map(Option::is_some).collect(),
+            left: budget_tokens - self.required_tokens,
+        };
         let ranked = |wanted: &dyn Fn(usize) -> bool| {
             let wanted = open.iter().zip(&worth).filter(|(g, _)| wanted(**g));
             wanted.map(|(&g, &worth)| Ranked::new(worth, g)).collect::<Vec<_>>()
@@ -170,18 +246,18 @@ impl Plan {
             let first_user = |keep: &[bool]| (0..groups.len()).find(|&g| keep[g] && is_user(g));
             let first = first_user(&choice.keep);
             for (g, group) in groups.iter().enumerate().take(first.unwrap_or(groups.len())) {
-                if choice.keep[g] && !self.is_required[g] {
+                if choice.keep[g] && self.required[g].is_none() {
                     choice.keep[g] = false;
                     choice.left += group.tokens;
                 }
             }
-            // What that frees goes first to users, if none is kept, then to what comes after the first one.
+            // What that frees goes first to users, if none is kept, then to users and what comes after the first one.
             if first.is_none() {
                 choice.take(&mut ranked(&is_user));
             }
             if let Some(first) = first_user(&choice.keep) {
                 let keep = choice.keep.clone();
-                choice.take(&mut ranked(&|g| g > first && !keep[g]));
+                choice.take(&mut ranked(&|g| !keep[g] && (g > first || is_user(g))));
             }
         }
         choice.keep
@@ -269,13 +345,28 @@ fn candidate(group: &Group) -> Candidate {
     Candidate { start: group.start, end: group.end, tokens: group.tokens }
 }
 
-fn window(history: &History, budget_tokens: u64, required_tokens: u64, keep: &[bool], repairs: Vec<Repair>) -> Window {
-    let groups = history.groups();
+fn window(
+    history: &History,
+    budget_tokens: u64,
+    required: &[Option<Reason>],
+    keep: &[bool],
+    repairs: Vec<Repair>,
+) -> Window {
     let mut kept = Vec::new();
     let mut tokens = 0;
-    for (group, _) in groups.iter().zip(keep).filter(|(_, keep)| **keep) {
-        kept.extend(history.live_messages(group));
-        tokens += group.tokens;
+    let mut amounts = [Amount::default(); Reason::ALL.len()];
+    for (g, group) in history.groups().iter().enumerate() {
+        let reason = if keep[g] { required[g].unwrap_or(Reason::Worth) } else { Reason::OverBudget };
+        tokens += if keep[g] { group.tokens } else { 0 };
+        for index in group.start..group.end {
+            let is_live = history.is_live(index);
+            let amount = &mut amounts[if is_live { reason } else { Reason::Orphan } as usize];
+            amount.messages += 1;
+            amount.tokens += history.message_tokens(index);
+            if keep[g] && is_live {
+                kept.push(index);
+            }
+        }
     }
     let first_repair = repairs.first().map_or(usize::MAX, |repair| repair.index);
     let prefix = kept.iter().enumerate().take_while(|&(at, &index)| at == index && index < first_repair);
@@ -286,7 +377,7 @@ fn window(history: &History, budget_tokens: u64, required_tokens: u64, keep: &[b
         budget_tokens,
         n_messages: history.len(),
         history_tokens: history.tokens(),
-        required_tokens,
+        amounts,
         reused_prefix_tokens,
         repairs,
     }

@@ -31,7 +31,6 @@ pub(crate) struct Terms {
 struct Surface {
     /// Where the word starts in `letters`; it ends where the next one starts.
     start: usize,
-    /// The number of the term this word would be; its own stem's when it is no stem itself.
     /// Its stem's number.
     term: TermId,
     cues: Cues,
@@ -102,11 +101,6 @@ impl Terms {
     /// Numbers given so far: every [`TermId`] is below it.
     pub(crate) fn len(&self) -> usize {
         self.term_count as usize
-    }
-
-    /// Heap bytes held.
-    pub(crate) fn used_bytes(&self) -> usize {
-        self.words.capacity() * size_of::<Surface>() + self.letters.capacity() + self.table.capacity() * 5
     }
 }
 
