@@ -289,7 +289,7 @@ def test_fit_takes_any_integer_and_passes_on_what_it_raises() -> None:
         ({"retain_ratio": 10**400}, "retain_ratio is too large"),
         ({"budget_tokens": 100, "unit": "\ud800"}, "unit is "),
         ({"budget_tokens": 100, "unit": 3}, "unit is of type int"),
-        ({"budget_tokens": 100, "on_orphans": None}, "on_orphans is of type NoneType"),
+        ({"budget_tokens": 100, "on_orphans": None}, "on_orphans is None; it must be a str"),
         ({"budget_tokens": 100, "query": b"x"}, "query is of type bytes"),
         ({"budget_tokens": 100, "start_with_user": "no"}, "start_with_user is of type str"),
     ],

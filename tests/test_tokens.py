@@ -110,9 +110,13 @@ def test_tokenizer_unknown_name_lists_known_ones_and_way_out() -> None:
         rolecore.tokenizer("claude")
 
 
+def kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
 @pytest.mark.parametrize("bad", [None, 3, b"gpt-4o", ["gpt-4o"]])
 def test_tokenizer_no_name_no_path_is_refused(bad: Any) -> None:
-    with pytest.raises(rolecore.ArgumentError, match=f"of type {type(bad).__name__}"):
+    with pytest.raises(rolecore.ArgumentError, match=f"name_or_path is {kind(bad)}; it must be"):
         rolecore.tokenizer(bad)
 
 
@@ -130,13 +134,13 @@ def test_methods_without_string_name_its_type(o200k: rolecore.Tokenizer, bad: An
         lambda text: o200k.truncate(text, 1),
         lambda text: o200k.count_batch([text]),
     ):
-        with pytest.raises(rolecore.ArgumentError, match=f"of type {type(bad).__name__}; give a string"):
+        with pytest.raises(rolecore.ArgumentError, match=f"is {kind(bad)}; it must be a str"):
             call(bad)
 
 
 @pytest.mark.parametrize("bad", ["hello", None, 3])
 def test_count_batch_without_iterable_of_strings_is_refused(o200k: rolecore.Tokenizer, bad: Any) -> None:
-    with pytest.raises(rolecore.ArgumentError, match="give an iterable of strings"):
+    with pytest.raises(rolecore.ArgumentError, match="it must be an iterable of strings"):
         o200k.count_batch(bad)
 
 
@@ -179,7 +183,7 @@ def test_truncate_cuts_at_token_ends(o200k: rolecore.Tokenizer) -> None:
     ("limit", "side", "named"),
     [
         (-1, "head", "max_tokens is -1"),
-        (-(10**30), "head", "max_tokens is -1"),
+        (-(10**30), "head", "max_tokens is below"),
         ("3", "head", "of type str"),
         (1.5, "head", "float"),
     ],
@@ -190,7 +194,7 @@ def test_truncate_bad_limit_is_refused(o200k: rolecore.Tokenizer, limit: Any, si
 
 
 def test_truncate_bad_side_is_refused(o200k: rolecore.Tokenizer) -> None:
-    with pytest.raises(rolecore.ArgumentError, match='"middle"; give "head" or "tail"'):
+    with pytest.raises(rolecore.ArgumentError, match='"middle"; it must be "head" or "tail"'):
         o200k.truncate("text", 1, side="middle")
     with pytest.raises(TypeError):
         o200k.truncate("text", 1, "tail")  # type: ignore[call-arg]

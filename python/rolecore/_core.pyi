@@ -60,7 +60,7 @@ class History:
         *,
         retain_ratio: float | None = None,
         query: str | None = None,
-        keep_last: int = ...,
+        keep_last: int = 3,
         unit: str = ...,
         on_orphans: str = ...,
         start_with_user: bool = False,
@@ -291,7 +291,7 @@ class Tokenizer:
     @property
     def reply_tokens(self, /) -> int:
         """Tokens that open the model's reply; a request costs this once, besides its messages."""
-    def truncate(self, /, text: str, max_tokens: int, *, side: str = "head") -> str:
+    def truncate(self, /, text: str, max_tokens: int, *, side: str = ...) -> str:
         """Return the longest cheap prefix or suffix of at most `max_tokens` tokens.
 
         Args:

@@ -58,7 +58,7 @@ class MemoryProbe:
     def __init__(self, kind: str = "auto", root: str | os.PathLike[str] = "/") -> None:
         """Check the arguments; nothing is read yet."""
         if kind not in _KINDS:
-            msg = f"kind is unknown, it must be one of {', '.join(map(repr, _KINDS))}"
+            msg = f"kind is {kind!r}, it must be one of {', '.join(map(repr, _KINDS))}"
             raise ArgumentError(msg)
         try:
             path = os.fsdecode(root)

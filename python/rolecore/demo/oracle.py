@@ -119,9 +119,9 @@ def _orphaned(history: Sequence[Message]) -> set[int]:
     open_calls: list[tuple[str, int]] = []
     for i, message in enumerate(history):
         if message["role"] == "tool":
-            match = next((call for call in open_calls if call[0] == message.get("tool_call_id")), None)
-            if match:
-                open_calls.remove(match)
+            matching = [at for at, call in enumerate(open_calls) if call[0] == message.get("tool_call_id")]
+            if matching:
+                del open_calls[matching[-1]]
             else:
                 found.add(i)
         else:

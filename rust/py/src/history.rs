@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use pyo3::Borrowed;
-use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PySlice, PyString};
+use pyo3::types::{PyIterator, PyList, PySlice};
 use rolecore_core::{Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer};
 
+use crate::arguments::{flag, one_of, share, string, whole_number};
 use crate::errors::{ArgumentError, CoreError};
 use crate::message::{parse, parse_all};
 use crate::text::text_of;
@@ -88,7 +88,7 @@ impl History {
     ///
     /// Cost: one token count of its text, then O(bytes). The GIL is released above 8 kB.
     #[pyo3(signature = (message: "dict[str, typing.Any]", *, pin: "bool" = false) -> "None")]
-    fn append(&self, message: &Bound<'_, PyAny>, pin: bool) -> PyResult<()> {
+    fn append(&self, message: &Bound<'_, PyAny>, #[pyo3(from_py_with = pin)] pin: bool) -> PyResult<()> {
         let index = self.lock(message.py())?.objects.len();
         self.push_all(message.py(), vec![(parse(message, index)?, message.clone().unbind())], pin)
     }
@@ -151,7 +151,7 @@ impl History {
             *,
             retain_ratio: "float | None" = None,
             query: "str | None" = None,
-            keep_last: "int" = KeepLast(3),
+            keep_last: "int" = 3,
             unit: "str" = Unit::Message,
             on_orphans: "str" = OnOrphans::Repair,
             start_with_user: "bool" = false
@@ -165,16 +165,16 @@ impl History {
         budget_tokens: Option<&Bound<'_, PyAny>>,
         retain_ratio: Option<&Bound<'_, PyAny>>,
         query: Option<&Bound<'_, PyAny>>,
-        keep_last: KeepLast,
+        #[pyo3(from_py_with = keep_last)] keep_last: usize,
         #[pyo3(from_py_with = unit)] unit: Unit,
         #[pyo3(from_py_with = on_orphans)] on_orphans: OnOrphans,
         #[pyo3(from_py_with = start_with_user)] start_with_user: bool,
     ) -> PyResult<Window> {
         let Unit::Message = unit;
-        let query = query.map(|query| text("query", query)).transpose()?;
-        let options = FitOptions { keep_last: keep_last.0, query: query.as_deref(), on_orphans, start_with_user };
+        let query = query.map(|query| text_of(string(query, "query")?)).transpose()?;
+        let options = FitOptions { keep_last, query: query.as_deref(), on_orphans, start_with_user };
         let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
-        let ratio = retain_ratio.map(ratio).transpose()?;
+        let ratio = retain_ratio.map(|value| share(value, "retain_ratio")).transpose()?;
 
         let is_large = self.lock(py)?.objects.len() > DETACH_MESSAGES;
         let choose = |core: &CoreHistory| {
@@ -284,94 +284,30 @@ fn poisoned() -> PyErr {
     )
 }
 
-/// The argument `keep_last`, so that a wrong one is named in the error.
-#[derive(Clone, Copy)]
-struct KeepLast(usize);
-
-impl<'py> FromPyObject<'_, 'py> for KeepLast {
-    type Error = PyErr;
-
-    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Self(usize::try_from(whole_number(&value, "keep_last")?).unwrap_or(usize::MAX)))
-    }
-}
-
-/// A whole number from 0; numbers past 2^64 are as good as that.
-fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
-    let py = value.py();
-    let kind = || wrong_kind(value, name, "an int from 0");
-    let number = match value.cast::<PyInt>() {
-        Ok(_) if value.is_instance_of::<PyBool>() => return Err(kind()),
-        Ok(number) => number.as_any().clone(),
-        Err(_) => match py.import("operator")?.getattr("index")?.call1((value,)) {
-            Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(kind()),
-            number => number?,
-        },
-    };
-    match number.extract::<u64>() {
-        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
-            if number.lt(0)? {
-                let shown = number.extract::<i64>().map_or_else(|_| "below -2**63".to_owned(), |n| n.to_string());
-                return Err(ArgumentError::new_err(format!("{name} is {shown}; it must be an int from 0")));
-            }
-            Ok(u64::MAX)
-        }
-        number => number,
-    }
-}
-
-fn ratio(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    const EXPECTED: &str = "a float from 0 to 1";
-    let is_number =
-        value.is_instance_of::<PyFloat>() || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>());
-    if !is_number {
-        return Err(wrong_kind(value, "retain_ratio", EXPECTED));
-    }
-    let ratio = match value.extract::<f64>() {
-        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
-            return Err(ArgumentError::new_err(format!("retain_ratio is too large; it must be {EXPECTED}")));
-        }
-        ratio => ratio?,
-    };
-    if !(0.0..=1.0).contains(&ratio) {
-        return Err(ArgumentError::new_err(format!("retain_ratio is {ratio}; it must be {EXPECTED}")));
-    }
-    Ok(ratio)
-}
-
 /// What may be left out: whole messages only, so far.
 #[derive(Clone, Copy)]
 enum Unit {
     Message,
 }
 
+fn keep_last(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    Ok(usize::try_from(whole_number(value, "keep_last")?).unwrap_or(usize::MAX))
+}
+
 fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
-    match text("unit", value)?.as_str() {
-        "message" => Ok(Unit::Message),
-        other => Err(ArgumentError::new_err(format!("unit is {other:?}; it must be \"message\""))),
-    }
+    one_of(value, "unit", &[("message", Unit::Message)])
 }
 
 fn on_orphans(value: &Bound<'_, PyAny>) -> PyResult<OnOrphans> {
-    match text("on_orphans", value)?.as_str() {
-        "repair" => Ok(OnOrphans::Repair),
-        "raise" => Ok(OnOrphans::Raise),
-        other => Err(ArgumentError::new_err(format!("on_orphans is {other:?}; it must be \"repair\" or \"raise\""))),
-    }
+    one_of(value, "on_orphans", &[("repair", OnOrphans::Repair), ("raise", OnOrphans::Raise)])
 }
 
 fn start_with_user(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    value.extract().map_err(|_| wrong_kind(value, "start_with_user", "a bool"))
+    flag(value, "start_with_user")
 }
 
-fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = value.cast::<PyString>().map_err(|_| wrong_kind(value, name, "a str"))?;
-    Ok(text_of(text)?.into_owned())
-}
-
-fn wrong_kind(value: &Bound<'_, PyAny>, name: &str, expected: &str) -> PyErr {
-    let kind = value.get_type().name().map_or_else(|_| "unknown".to_owned(), |kind| kind.to_string());
-    ArgumentError::new_err(format!("{name} is of type {kind}; it must be {expected}"))
+fn pin(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    flag(value, "pin")
 }
 
 #[expect(

@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 
+mod arguments;
 mod build_info;
 mod errors;
 mod history;

@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rolecore_core::{Error, Message, Part, Role, ToolCall};
 
-use crate::errors::{ArgumentError, CoreError};
+use crate::arguments::{kind, wrong_kind};
+use crate::errors::CoreError;
 use crate::text::text_of;
 
 /// Where in the input a value stands, for error messages: "message 3: tool_calls[0].id".
@@ -53,17 +54,9 @@ impl Place {
     }
 }
 
-/// The type of a value, never the value: it may be a user's.
-fn kind(value: &Bound<'_, PyAny>) -> String {
-    if value.is_none() {
-        return "None".to_owned();
-    }
-    value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| format!("of type {name}"))
-}
-
 /// Parses all of an iterable of messages, beside the objects themselves; the first is number `first`.
 pub(crate) fn parse_all(messages: &Bound<'_, PyAny>, first: usize) -> PyResult<Vec<(Message, Py<PyAny>)>> {
-    let no_list = || ArgumentError::new_err(format!("messages is {}; it must be an iterable of dicts", kind(messages)));
+    let no_list = || wrong_kind(messages, "messages", "an iterable of dicts");
     if messages.is_instance_of::<PyDict>() || messages.is_instance_of::<PyString>() {
         return Err(no_list());
     }

@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice, PyString, PyTuple};
 use rolecore_core::tokens::Side;
 
-use crate::errors::{ArgumentError, CoreError, TokenizerError};
+use crate::arguments::{one_of, string, whole_number, wrong_kind};
+use crate::errors::{CoreError, TokenizerError};
 use crate::message::parse_all;
 use crate::text::text_of;
 
@@ -83,16 +84,16 @@ impl Tokenizer {
         let items = match texts.cast::<PyList>() {
             Ok(list) => list.to_tuple(),
             Err(_) if texts.is_instance_of::<PyString>() => {
-                return Err(not_a("texts", "an iterable of strings", texts));
+                return Err(wrong_kind(texts, "texts", "an iterable of strings"));
             }
             Err(_) => texts
                 .try_iter()
-                .map_err(|_| not_a("texts", "an iterable of strings", texts))?
+                .map_err(|_| wrong_kind(texts, "texts", "an iterable of strings"))?
                 .collect::<PyResult<Vec<_>>>()
                 .and_then(|items| PyTuple::new(py, items))?,
         };
         let strings = items.iter_borrowed().enumerate().map(|(i, item)| {
-            item.to_owned().cast_into::<PyString>().map_err(|_| not_a(&format!("texts[{i}]"), "a string", &item))
+            item.to_owned().cast_into::<PyString>().map_err(|_| wrong_kind(&item, &format!("texts[{i}]"), "a str"))
         });
         let strings = strings.collect::<PyResult<Vec<_>>>()?;
         let texts = strings.iter().map(text_of).collect::<PyResult<Vec<Cow<'_, str>>>>()?;
@@ -139,7 +140,7 @@ impl Tokenizer {
     #[pyo3(signature = (ids: "collections.abc.Sequence[int]") -> "str")]
     fn decode(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<String> {
         let ids: Vec<u32> =
-            ids.extract().map_err(|_| not_a("ids", "a sequence of integers from 0 to 2**32 - 1", ids))?;
+            ids.extract().map_err(|_| wrong_kind(ids, "ids", "a sequence of integers from 0 to 2**32 - 1"))?;
         Ok(detached(py, ids.len(), || self.inner.decode(&ids)).map_err(CoreError)?)
     }
 
@@ -162,21 +163,19 @@ impl Tokenizer {
     /// Example:
     ///     >>> rolecore.tokenizer("gpt-4o").truncate("The quick brown fox", 2)
     ///     'The quick'
-    #[pyo3(signature = (text: "str", max_tokens: "int", *, side: "str" = "head") -> "str")]
+    #[pyo3(
+        signature = (text: "str", max_tokens: "int", *, side: "str" = Side::Head) -> "str",
+        text_signature = "($self, text, max_tokens, *, side='head')"
+    )]
     fn truncate<'py>(
         &self,
         py: Python<'py>,
         text: &Bound<'py, PyAny>,
         max_tokens: &Bound<'py, PyAny>,
-        side: &str,
+        #[pyo3(from_py_with = side)] side: Side,
     ) -> PyResult<Bound<'py, PyString>> {
         let string = string(text, "text")?;
-        let max_tokens = limit(max_tokens)?;
-        let side = match side {
-            "head" => Side::Head,
-            "tail" => Side::Tail,
-            other => return Err(ArgumentError::new_err(format!("side is {other:?}; give \"head\" or \"tail\""))),
-        };
+        let max_tokens = usize::try_from(whole_number(max_tokens, "max_tokens")?).unwrap_or(usize::MAX);
         let text = text_of(string)?;
         let kept = detached(py, text.len(), || self.inner.truncate(&text, max_tokens, side));
         if kept.len() == text.len() {
@@ -269,7 +268,8 @@ impl Tokenizer {
 #[pyfunction]
 #[pyo3(signature = (name_or_path: "str | os.PathLike[str]", /) -> "Tokenizer")]
 pub(crate) fn tokenizer(py: Python<'_>, name_or_path: &Bound<'_, PyAny>) -> PyResult<Tokenizer> {
-    let path: PathBuf = name_or_path.extract().map_err(|_| not_a("name_or_path", "a name or a path", name_or_path))?;
+    let path: PathBuf =
+        name_or_path.extract().map_err(|_| wrong_kind(name_or_path, "name_or_path", "a name or a path"))?;
     let is_file_name = path.extension().is_some_and(|extension| extension == "json");
     if let Ok(name) = name_or_path.cast::<PyString>()
         && !is_file_name
@@ -301,30 +301,11 @@ pub(crate) fn resolve(given: &Bound<'_, PyAny>) -> PyResult<Arc<rolecore_core::T
     }
 }
 
+fn side(value: &Bound<'_, PyAny>) -> PyResult<Side> {
+    one_of(value, "side", &[("head", Side::Head), ("tail", Side::Tail)])
+}
+
 /// Run `f` without the GIL when there is enough to do.
 pub(crate) fn detached<T: Send>(py: Python<'_>, n_bytes: usize, f: impl FnOnce() -> T + Send) -> T {
     if n_bytes > DETACH_BYTES { py.detach(f) } else { f() }
-}
-
-fn not_a(argument: &str, wanted: &str, got: &Bound<'_, PyAny>) -> PyErr {
-    let kind = got.get_type().name().map_or_else(|_| "unknown".to_owned(), |name| name.to_string());
-    ArgumentError::new_err(format!("{argument} is of type {kind}; give {wanted}"))
-}
-
-fn string<'a, 'py>(value: &'a Bound<'py, PyAny>, argument: &str) -> PyResult<&'a Bound<'py, PyString>> {
-    value.cast::<PyString>().map_err(|_| not_a(argument, "a string", value))
-}
-
-/// A number of tokens; more than the machine can count is no limit.
-fn limit(value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match value.extract::<usize>() {
-        Ok(max_tokens) => Ok(max_tokens),
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) => {
-            if value.lt(0)? {
-                return Err(ArgumentError::new_err(format!("max_tokens is {value}; give 0 or more")));
-            }
-            Ok(usize::MAX)
-        }
-        Err(_) => Err(not_a("max_tokens", "an integer", value)),
-    }
 }

@@ -225,7 +225,12 @@ impl Reader<'_> {
 
     fn added(&self, part: &Value) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for token in part.as_array().map(Vec::as_slice).unwrap_or_default() {
+        let tokens = match part {
+            Value::Null => &[],
+            Value::Array(tokens) => tokens.as_slice(),
+            _ => return Err(self.damaged("added_tokens that is no list")),
+        };
+        for token in tokens {
             let id = token["id"].as_u64().and_then(|id| u32::try_from(id).ok());
             let (Some(id), Some(content)) = (id, token["content"].as_str()) else {
                 return Err(self.damaged("an added token without id or content"));

@@ -1,0 +1,84 @@
+//! Arguments read from Python: what is wrong with one is an ArgumentError that names it, its type and what it must be.
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+
+use crate::errors::ArgumentError;
+
+/// The type of a value, never the value: it may be a user's.
+pub(crate) fn kind(value: &Bound<'_, PyAny>) -> String {
+    if value.is_none() {
+        return "None".to_owned();
+    }
+    value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| format!("of type {name}"))
+}
+
+/// An argument that is not what it must be.
+pub(crate) fn wrong_kind(value: &Bound<'_, PyAny>, name: &str, expected: &str) -> PyErr {
+    ArgumentError::new_err(format!("{name} is {}; it must be {expected}", kind(value)))
+}
+
+/// A string, lone surrogates and all.
+pub(crate) fn string<'a, 'py>(value: &'a Bound<'py, PyAny>, name: &str) -> PyResult<&'a Bound<'py, PyString>> {
+    value.cast::<PyString>().map_err(|_| wrong_kind(value, name, "a str"))
+}
+
+/// True or False.
+pub(crate) fn flag(value: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    value.extract().map_err(|_| wrong_kind(value, name, "a bool"))
+}
+
+/// A whole number from 0; numbers past 2^64 are as good as that.
+pub(crate) fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
+    let py = value.py();
+    let wrong = || wrong_kind(value, name, "an int from 0");
+    let number = match value.cast::<PyInt>() {
+        Ok(_) if value.is_instance_of::<PyBool>() => return Err(wrong()),
+        Ok(number) => number.as_any().clone(),
+        Err(_) => match py.import("operator")?.getattr("index")?.call1((value,)) {
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(wrong()),
+            number => number?,
+        },
+    };
+    match number.extract::<u64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
+            if number.lt(0)? {
+                let shown = number.extract::<i64>().map_or_else(|_| "below -2**63".to_owned(), |n| n.to_string());
+                return Err(ArgumentError::new_err(format!("{name} is {shown}; it must be an int from 0")));
+            }
+            Ok(u64::MAX)
+        }
+        number => number,
+    }
+}
+
+/// A share from 0 to 1.
+pub(crate) fn share(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
+    const EXPECTED: &str = "a float from 0 to 1";
+    let is_number =
+        value.is_instance_of::<PyFloat>() || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>());
+    if !is_number {
+        return Err(wrong_kind(value, name, EXPECTED));
+    }
+    let share = match value.extract::<f64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            return Err(ArgumentError::new_err(format!("{name} is too large; it must be {EXPECTED}")));
+        }
+        share => share?,
+    };
+    if !(0.0..=1.0).contains(&share) {
+        return Err(ArgumentError::new_err(format!("{name} is {share}; it must be {EXPECTED}")));
+    }
+    Ok(share)
+}
+
+/// One of a few words.
+pub(crate) fn one_of<T: Copy>(value: &Bound<'_, PyAny>, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    let given = crate::text::text_of(string(value, name)?)?;
+    choices.iter().find(|(word, _)| *word == given).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let shown: String = given.chars().take(40).collect();
+        ArgumentError::new_err(format!("{name} is {shown:?}; it must be {}", words.join(" or ")))
+    })
+}
