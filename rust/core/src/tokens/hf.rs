@@ -241,6 +241,10 @@ impl Reader<'_> {
                     return Err(self.refuse(&format!("an added token with {flag}")));
                 }
             }
+            // `tokenizers` passes over an empty token, whatever its id.
+            if content.is_empty() {
+                continue;
+            }
             let is_normalised = token["normalized"].as_bool().unwrap_or(!is_special);
             entries.push(Entry { id, content: content.to_owned(), is_special, is_normalised });
         }

@@ -86,6 +86,12 @@ fn added_tokens_match_unless_special() {
 }
 
 #[test]
+fn an_empty_added_token_hides_nothing() {
+    let tiny = open(&with("/added_tokens", json!([{"id": 97, "content": ""}]))).unwrap();
+    assert_eq!(tiny.decode(&tiny.encode("a")), Ok("a".to_owned()));
+}
+
+#[test]
 fn nfc_composes_text_and_normalised_tokens() {
     let tiny = open(&with("/normalizer", json!({"type": "Sequence", "normalizers": [{"type": "NFC"}]}))).unwrap();
     assert_eq!(tiny.encode("e\u{301}"), [259]);
