@@ -225,6 +225,7 @@ impl Reader<'_> {
 
     fn added(&self, part: &Value) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
+        let mut kinds: HashMap<&str, (bool, bool)> = HashMap::new();
         let tokens = match part {
             Value::Null => &[],
             Value::Array(tokens) => tokens.as_slice(),
@@ -246,6 +247,11 @@ impl Reader<'_> {
                 continue;
             }
             let is_normalised = token["normalized"].as_bool().unwrap_or(!is_special);
+            // Twice the same is once; otherwise it depends on their order what `tokenizers` makes of both.
+            let kind = (is_special, is_normalised);
+            if *kinds.entry(content).or_insert(kind) != kind {
+                return Err(self.damaged(&format!("the added token {id} is there twice, as different things")));
+            }
             entries.push(Entry { id, content: content.to_owned(), is_special, is_normalised });
         }
         Ok(entries)

@@ -187,7 +187,13 @@ fn refuses_by_name() {
 
 #[test]
 fn says_where_a_file_is_damaged() {
+    let twice = |special: bool| {
+        let token = |special: bool| json!({"id": 300, "content": "<x>", "special": special, "normalized": false});
+        json!([token(false), token(special)])
+    };
+    assert_eq!(open(&with("/added_tokens", twice(false))).unwrap().encode("<x>"), [300]);
     for (pointer, value, named) in [
+        ("/added_tokens", twice(true), "added token 300"),
         ("/model", json!(3), "no object `model`"),
         ("/model/merges", json!(null), "no list `merges`"),
         ("/model/merges", json!(["a b", "ab"]), "merge 1"),
