@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench gate eval soak wheel lint stubs clean
+.PHONY: help demo test test-fast bench gate eval soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -53,6 +53,18 @@ eval: .venv/.built ## check what windows keep of the evidence: make eval DATA=fo
 soak: .venv/.made ## check a million generated histories; about ten minutes
 	@ROLECORE_CASES=1000000 cargo test --quiet --locked --release -p rolecore-core --test invariants
 
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(shell sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"/\1/p' rust/fuzz/Cargo.toml)
+
+fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## run each fuzz target against its oracle, FUZZ_SECONDS=60 each; fuzz-NAME runs one
+
+# Without a sanitizer: those need a nightly Rust, and the core's safe code gives them nothing to find.
+fuzz-%:
+	@command -v cargo-fuzz >/dev/null || { echo "missing: cargo-fuzz; run \`cargo install cargo-fuzz\`" >&2; exit 1; }
+	@command -v c++ >/dev/null || { echo "missing: a C++ compiler, as c++, which libFuzzer is built with; on Debian: apt-get install g++" >&2; exit 1; }
+	@echo "fuzz $*, $(FUZZ_SECONDS) s" && cargo fuzz run --fuzz-dir rust/fuzz --sanitizer none $* -- \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=10 -len_control=0 -verbosity=0 -print_funcs=0 -print_final_stats=1
+
 wheel: .venv/.built ## build the wheel that `pip install .` builds into target/wheels
 	@rm -rf target/wheels && PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w target/wheels .
 
@@ -66,7 +78,7 @@ lint-types: .venv/.built .venv/.group-test .venv/.group-lint
 	@echo "mypy" && $(PY) -m mypy && $(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist .ci/stubtest-allowlist rolecore._core
 
 lint-rust: .venv/.made
-	@echo "rustfmt" && cargo fmt --all --check
+	@echo "rustfmt" && cargo fmt --all --check && cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	@echo "clippy" && PYO3_PYTHON="$(CURDIR)/$(PY)" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 
 stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi from the Rust sources
