@@ -2,11 +2,16 @@
 //!
 //! `tokenizers` runs them on Oniguruma with Ruby's syntax, this crate on `regex-automata`. Both take the leftmost match and the
 //! first branch that fits, so what both can write means the same. What only one has, or reads otherwise, is refused by name:
-//! `a++` is possessive there and a nested repeat here, `^` and `$` are line anchors there, `\w` and `\h` are other sets.
+//! `a++` is possessive there and a nested repeat here, `^` and `$` are line anchors there, `\w` and `\h` are other sets, and
+//! `(?i:ss)` matches `\u{df}` there.
 
 use std::str::Chars;
 
 const BLANK_ENDS: [&str; 2] = [r"\s+(?!\S)|\s+", r"\s+(?!\S)|\s"];
+
+/// Two letters that one character stands for where case is ignored, but only there: `\u{df}`, `\u{fb06}`, `\u{fb00}` and so on.
+/// Source: Unicode, CaseFolding.txt, the full foldings (F) made of ASCII letters.
+const FOLDED_PAIRS: [&str; 5] = ["ss", "st", "ff", "fi", "fl"];
 
 /// A vetted pattern.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,9 +38,14 @@ pub(crate) fn may_be_empty(pattern: &str) -> bool {
 
 fn scan(pattern: &str) -> Result<(), String> {
     let mut rest = pattern.chars();
-    let mut depth = 0_usize;
+    // Of each open group, whether case is ignored in it.
+    let mut open: Vec<bool> = Vec::new();
     let mut may_repeat = false;
-    while let Some(c) = rest.next() {
+    let mut letter = None;
+    loop {
+        let ignores_case = open.last() == Some(&true);
+        let before = rest.as_str();
+        let Some(c) = rest.next() else { break };
         may_repeat = match c {
             '\\' => {
                 escape(&mut rest)?;
@@ -46,16 +56,16 @@ fn scan(pattern: &str) -> Result<(), String> {
                 true
             }
             '(' => {
-                group(&mut rest)?;
-                depth += 1;
+                let is_caseless = group(&mut rest)?;
+                open.push(is_caseless || ignores_case);
                 false
             }
             ')' => {
-                depth = depth.checked_sub(1).ok_or("an unopened `)`")?;
+                open.pop().ok_or("an unopened `)`")?;
                 true
             }
             '|' => {
-                if depth == 0 && rest.as_str().is_empty() {
+                if open.is_empty() && rest.as_str().is_empty() {
                     return Err("an empty branch".into());
                 }
                 false
@@ -71,8 +81,32 @@ fn scan(pattern: &str) -> Result<(), String> {
             ']' | '}' => return Err(format!("a lone `{c}`")),
             _ => true,
         };
+        if ignores_case {
+            caseless(&before[..before.len() - rest.as_str().len()], &mut letter)?;
+        } else {
+            letter = None;
+        }
     }
-    if depth > 0 { Err("an unclosed group".into()) } else { Ok(()) }
+    if open.is_empty() { Ok(()) } else { Err("an unclosed group".into()) }
+}
+
+/// Check the next part of a group that ignores case. There Oniguruma also takes one character for two letters, or two for one,
+/// and leaves the case of properties alone. `letter` is the one just before, if it is part of the same literal.
+fn caseless(part: &str, letter: &mut Option<char>) -> Result<(), String> {
+    if !part.is_ascii() || [r"\p", r"\P", r"\u"].iter().any(|escape| part.contains(escape)) {
+        return Err(format!("`{part}` regardless of case"));
+    }
+    let next =
+        part.chars().next().filter(|c| part.len() == 1 && c.is_ascii_alphabetic()).map(|c| c.to_ascii_lowercase());
+    let pair: String = letter.iter().copied().chain(next).collect();
+    if FOLDED_PAIRS.contains(&pair.as_str()) {
+        return Err(format!("`{pair}` regardless of case"));
+    }
+    // A literal goes on through the ends of a group.
+    if next.is_some() || !part.starts_with(['(', ')']) {
+        *letter = next;
+    }
+    Ok(())
 }
 
 /// What follows a repeat: nothing, or the lazy mark of a single-character one.
@@ -97,13 +131,14 @@ fn quantifier(mark: char, rest: &mut Chars<'_>) -> Result<(), String> {
     }
 }
 
-fn group(rest: &mut Chars<'_>) -> Result<(), String> {
+/// Whether the group ignores case.
+fn group(rest: &mut Chars<'_>) -> Result<bool, String> {
     let text = rest.as_str();
-    let Some(options) = text.strip_prefix('?') else { return Ok(()) };
-    for plain in [":", "i:"] {
+    let Some(options) = text.strip_prefix('?') else { return Ok(false) };
+    for (plain, ignores_case) in [(":", false), ("i:", true)] {
         if options.starts_with(plain) {
             rest.nth(plain.len());
-            return Ok(());
+            return Ok(ignores_case);
         }
     }
     let kind = match options.as_bytes() {
@@ -180,6 +215,7 @@ mod tests {
                 true,
             ),
             (r"\p{N}{1,3}", false),
+            (r"(?i:s|t|s+s|s[s]|[^s-t]\s\.)(?:st|ss\p{Lu})(?i:t)", false),
             ("[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}]+", false),
             (r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##, false),
             (r" ?[^(\s|[.,!?…。，、।۔،])]+", false),
@@ -206,6 +242,14 @@ mod tests {
             (r"(?>a)", "atomic"),
             (r"(?i)a", "group option"),
             (r"(?<name>a)", "group option"),
+            (r"(?i:ss)", "`ss` regardless of case"),
+            (r"(?i:x|'S(?:T))", "`st` regardless of case"),
+            (r"(?i:(off))", "`ff` regardless of case"),
+            (r"(?i:f\u0069)", "`\\u0069` regardless of case"),
+            (r"(?i:a|(b\p{Lu}))", "`\\p{Lu}` regardless of case"),
+            (r"(?i:[\p{Ll}])", "`[\\p{Ll}]` regardless of case"),
+            ("(?i:\u{df})", "regardless of case"),
+            ("(?i:[a\u{df}])", "regardless of case"),
             (r"a$", "anchor"),
             (r"^a", "anchor"),
             (r"\w+", "escape `\\w`"),
