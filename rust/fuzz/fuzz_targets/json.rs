@@ -20,7 +20,7 @@ const PATTERNS: [&str; 8] = [
     r"'s|'t| ?\p{L}+| ?\p{N}+|\s+(?!\S)|\s",
 ];
 
-const FRAGMENTS: [&str; 40] = [
+const FRAGMENTS: [&str; 52] = [
     "a",
     "b",
     " ",
@@ -61,6 +61,18 @@ const FRAGMENTS: [&str; 40] = [
     "[a-c]",
     r"[^a\n-]",
     "[-a ]",
+    "s",
+    "S",
+    "st",
+    "ss",
+    "\u{df}",
+    "\u{17f}",
+    "fi",
+    "k",
+    "i",
+    "[st]",
+    "[^k]",
+    r"\p{Ll}",
 ];
 
 const WORDS: [&str; 34] = [

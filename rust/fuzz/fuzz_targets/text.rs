@@ -3,7 +3,7 @@
 use arbitrary::Arbitrary;
 
 /// What splits, merges, composes or stands for something else.
-const PARTS: [&str; 32] = [
+const PARTS: [&str; 41] = [
     " ",
     "  ",
     "\t",
@@ -36,6 +36,15 @@ const PARTS: [&str; 32] = [
     "\u{1100}\u{1161}",
     "\u{4f60}\u{597d}",
     "\u{1f468}\u{200d}\u{1f469}",
+    "s",
+    "st",
+    "ss",
+    "\u{df}",
+    "\u{1e9e}",
+    "\u{fb06}",
+    "\u{fb01}",
+    "K\u{212a}",
+    "\u{130}i\u{131}",
 ];
 
 /// Long enough for every way to merge; longer ones only take longer.
