@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rolecore._core import CUT_KEY as CUT_KEY
+    from rolecore._core import CUT_MARK as CUT_MARK
     from rolecore._core import History as History
     from rolecore._core import Report as Report
     from rolecore._core import RetainController as RetainController
@@ -35,6 +37,8 @@ _HOME = {
     "MissingExtraError": "errors",
     "RolecoreError": "errors",
     "TokenizerError": "errors",
+    "CUT_KEY": "_core",
+    "CUT_MARK": "_core",
     "History": "_core",
     "Report": "_core",
     "Tokenizer": "_core",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::compress::digest::Digest;
-use crate::compress::fit::{FitOptions, Window, fit};
+use crate::compress::fit::{FitOptions, fit};
+use crate::compress::pieces::Pieces;
+use crate::compress::window::Window;
 use crate::error::Result;
 use crate::message::{Message, Role};
 use crate::tokens::Tokenizer;
@@ -14,7 +16,7 @@ use crate::tokens::Tokenizer;
 #[derive(Debug, Clone)]
 pub struct Counted {
     message: Message,
-    tokens: u64,
+    pieces: Pieces,
 }
 
 impl Counted {
@@ -24,8 +26,8 @@ impl Counted {
     /// [`crate::Error::Message`] for a form that no provider takes.
     pub fn new(message: Message, tokenizer: &Tokenizer) -> Result<Self> {
         message.validate()?;
-        let tokens = message.tokens(tokenizer);
-        Ok(Self { message, tokens })
+        let pieces = Pieces::of(&message, tokenizer);
+        Ok(Self { message, pieces })
     }
 }
 
@@ -95,14 +97,15 @@ impl History {
     ///
     /// Cost: O(bytes of the message), no tokens counted.
     pub fn push(&mut self, counted: Counted, pin: bool) {
-        let Counted { message, tokens } = counted;
+        let Counted { message, pieces } = counted;
+        let tokens = pieces.tokens;
         let index = self.messages.len();
         let is_result = message.role == Role::Tool;
         let is_orphan = is_result && !self.answer(&message);
         if !is_result {
             self.close_calls();
         }
-        self.digest.push(&message);
+        self.digest.push(&message, &pieces);
         self.tokens += tokens;
         self.is_dropped.push(is_orphan);
         if is_orphan {
@@ -210,6 +213,12 @@ impl History {
         repairs
     }
 
+    /// Tokens of an average message.
+    #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 24 bits")]
+    pub(crate) fn mean_tokens(&self) -> f32 {
+        self.tokens as f32 / self.messages.len().max(1) as f32
+    }
+
     pub(crate) fn message_tokens(&self, index: usize) -> u64 {
         self.message_tokens[index]
     }
@@ -220,6 +229,11 @@ impl History {
 
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// The group that message `index` stands in.
+    pub(crate) fn group_of(&self, index: usize) -> usize {
+        self.groups.partition_point(|group| group.end <= index)
     }
 
     /// Whether repair leaves the message.

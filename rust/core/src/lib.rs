@@ -4,6 +4,7 @@
 //! appended to a [`History`], and [`History::fit`] chooses which of them make the best legal window under a budget.
 
 mod compress;
+mod cut;
 pub mod error;
 pub mod history;
 pub mod memory;
@@ -12,7 +13,9 @@ pub mod retain;
 pub mod simd;
 pub mod tokens;
 
-pub use compress::fit::{Amount, FitOptions, OnOrphans, Reason, Window};
+pub use compress::fit::{FitOptions, OnOrphans, Unit};
+pub use compress::window::{Amount, Entry, Reason, Window};
+pub use cut::{CUT_KEY, CUT_MARK};
 pub use error::{Error, Result};
 pub use history::{Counted, History, Repair};
 pub use message::{Message, Part, Role, ToolCall};

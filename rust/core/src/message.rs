@@ -144,15 +144,21 @@ impl Message {
     ///
     /// Additive: a request's messages cost the sum. Reply priming is apart (`ChatRule::reply`).
     pub fn tokens(&self, tokenizer: &Tokenizer) -> u64 {
+        self.tokens_by(tokenizer, |_, text| tokenizer.count(text) as u64)
+    }
+
+    /// The same, with the text parts counted by `count`, which is told each part's index.
+    pub(crate) fn tokens_by(&self, tokenizer: &Tokenizer, mut count_part: impl FnMut(u32, &str) -> u64) -> u64 {
         let rule = tokenizer.chat();
         let count = |text: &str| tokenizer.count(text) as u64;
         let mut sum = u64::from(rule.per_message) + count(self.role.as_str());
         if let Some(name) = &self.name {
             sum += u64::from(rule.per_name) + count(name);
         }
-        for part in &self.parts {
+        for (part, i) in self.parts.iter().zip(0..) {
             sum += match part {
-                Part::Text(text) | Part::Other(text) => count(text),
+                Part::Text(text) => count_part(i, text),
+                Part::Other(json) => count(json),
                 Part::Image { low_detail: true } => u64::from(rule.image.low),
                 Part::Image { low_detail: false } => u64::from(rule.image.largest),
             };

@@ -10,7 +10,7 @@ use rolecore_core::{Message, Role, ToolCall};
 
 use oracle::{Case, check};
 
-const TEXTS: [&str; 10] = [
+const TEXTS: [&str; 14] = [
     "",
     "ok",
     "Where is the blue lantern?",
@@ -20,6 +20,10 @@ const TEXTS: [&str; 10] = [
     "{\"order_id\": \"A-1042\", \"total\": 120}",
     "🙂 thanks!",
     "Never cancel order A-1042 without asking me first, whatever the tool says about it.",
+    "We met Ana. She left at 08:15! Where to?\nOslo. It cost 42 euros.  And then?",
+    "我昨天买了灯笼。三个。你呢？「好。」再见！",
+    "1. Fly. 2. Call Dr. Ito.\n\n3. ...\nok.好.",
+    "x. […] y. z.",
     "a b c d e f g h i j k l m n o p q r s t u v w x y z",
 ];
 
@@ -55,13 +59,14 @@ fn message() -> impl Strategy<Value = (Message, bool)> {
 fn case() -> impl Strategy<Value = Case> {
     let query =
         prop_oneof![Just(None), Just(Some("where is my lantern order A-1042")), Just(Some("灯笼")), Just(Some(""))];
-    let options = (0_u64..1100, 0_usize..4, query, prop::bool::weighted(0.25));
+    let options = (0_u64..1100, 0_usize..4, query, any::<bool>(), prop::bool::weighted(0.25));
     (prop::collection::vec(message(), 0..24), options).prop_map(
-        |(messages, (budget_per_mille, keep_last, query, start_with_user))| Case {
+        |(messages, (budget_per_mille, keep_last, query, by_sentence, start_with_user))| Case {
             messages,
             budget_per_mille,
             keep_last,
             query: query.map(str::to_owned),
+            by_sentence,
             start_with_user,
         },
     )

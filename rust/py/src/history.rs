@@ -6,7 +6,9 @@ use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PySlice};
-use rolecore_core::{Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer};
+use rolecore_core::{
+    Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer, Unit,
+};
 
 use crate::arguments::{flag, one_of, share, string, whole_number};
 use crate::errors::{ArgumentError, CoreError};
@@ -131,7 +133,7 @@ impl History {
     ///     retain_ratio: share of the history's tokens to keep, 0 to 1, rounded down; with both, the smaller budget rules.
     ///     query: what the next request is about; messages that match it are kept first.
     ///     keep_last: newest turns that must stay; a turn is a user message and all up to the next.
-    ///     unit: "message": whole messages only.
+    ///     unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
     ///     on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
     ///     start_with_user: the first message that is no instruction is a user's, as some providers ask.
     ///
@@ -170,9 +172,8 @@ impl History {
         #[pyo3(from_py_with = on_orphans)] on_orphans: OnOrphans,
         #[pyo3(from_py_with = start_with_user)] start_with_user: bool,
     ) -> PyResult<Window> {
-        let Unit::Message = unit;
         let query = query.map(|query| text_of(string(query, "query")?)).transpose()?;
-        let options = FitOptions { keep_last, query: query.as_deref(), on_orphans, start_with_user };
+        let options = FitOptions { keep_last, query: query.as_deref(), unit, on_orphans, start_with_user };
         let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
         let ratio = retain_ratio.map(|value| share(value, "retain_ratio")).transpose()?;
 
@@ -185,7 +186,7 @@ impl History {
             if is_large { py.detach(|| choose(&self.lock_detached()?.core))? } else { choose(&self.lock(py)?.core)? };
         let kept: Vec<Py<PyAny>> = {
             let state = self.lock(py)?;
-            chosen.kept.iter().map(|&index| state.objects[index].clone_ref(py)).collect()
+            chosen.entries.iter().map(|entry| state.objects[entry.index()].clone_ref(py)).collect()
         };
         Window::new(py, chosen, kept)
     }
@@ -284,18 +285,12 @@ fn poisoned() -> PyErr {
     )
 }
 
-/// What may be left out: whole messages only, so far.
-#[derive(Clone, Copy)]
-enum Unit {
-    Message,
-}
-
 fn keep_last(value: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(usize::try_from(whole_number(value, "keep_last")?).unwrap_or(usize::MAX))
 }
 
 fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
-    one_of(value, "unit", &[("message", Unit::Message)])
+    one_of(value, "unit", &[("message", Unit::Message), ("sentence", Unit::Sentence)])
 }
 
 fn on_orphans(value: &Bound<'_, PyAny>) -> PyResult<OnOrphans> {

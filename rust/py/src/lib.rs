@@ -35,6 +35,12 @@ mod _core {
     use crate::window::Window;
 
     #[pymodule_export]
+    const CUT_MARK: &str = rolecore_core::CUT_MARK;
+
+    #[pymodule_export]
+    const CUT_KEY: &str = rolecore_core::CUT_KEY;
+
+    #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name Python looks for")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 

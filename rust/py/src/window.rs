@@ -3,8 +3,8 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
-use rolecore_core::{Error, Reason, Repair, Window as CoreWindow};
+use pyo3::types::{PyDict, PyList, PyString};
+use rolecore_core::{Entry, Error, Reason, Repair, Window as CoreWindow};
 
 use crate::errors::CoreError;
 use crate::report::Report;
@@ -17,10 +17,17 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// `objects` are the caller's messages at `chosen.kept`.
+    /// `objects` are the caller's messages that `chosen` holds, one an entry.
     pub(crate) fn new(py: Python<'_>, chosen: CoreWindow, mut objects: Vec<Py<PyAny>>) -> PyResult<Self> {
+        for (entry, object) in chosen.entries.iter().zip(&mut objects) {
+            if let Entry::Cut { index, texts } = entry {
+                *object = with_texts(object.bind(py), *index, texts)?;
+            }
+        }
         for repair in &chosen.repairs {
-            if let (Some(removed), Ok(at)) = (&repair.removed_calls, chosen.kept.binary_search(&repair.index)) {
+            if let (Some(removed), Ok(at)) =
+                (&repair.removed_calls, chosen.entries.binary_search_by_key(&repair.index, Entry::index))
+            {
                 objects[at] = without_calls(objects[at].bind(py), repair.index, removed)?;
             }
         }
@@ -28,16 +35,44 @@ impl Window {
     }
 }
 
+fn changed(index: usize) -> PyErr {
+    let why = "it was changed after it was appended, which a history cannot follow; append a copy instead";
+    CoreError(Error::Message { index: Some(index), why: why.to_owned() }).into()
+}
+
+/// A copy of message `index` with other texts in some of its parts; a list of parts stays one.
+fn with_texts(message: &Bound<'_, PyAny>, index: usize, texts: &[(usize, String)]) -> PyResult<Py<PyAny>> {
+    let py = message.py();
+    let key = intern!(py, "content");
+    let copy = message.cast::<PyDict>()?.copy()?;
+    let content = copy.get_item(key)?.ok_or_else(|| changed(index))?;
+    if content.is_instance_of::<PyString>() {
+        let [(0, text)] = texts else { return Err(changed(index)) };
+        copy.set_item(key, text)?;
+    } else {
+        let parts = PyList::empty(py);
+        for (i, part) in content.try_iter().map_err(|_| changed(index))?.enumerate() {
+            let part = part?;
+            let Some((_, text)) = texts.iter().find(|(at, _)| *at == i) else {
+                parts.append(part)?;
+                continue;
+            };
+            let part = part.cast::<PyDict>().map_err(|_| changed(index))?.copy()?;
+            let (text_key, refusal) = (intern!(py, "text"), intern!(py, "refusal"));
+            part.set_item(if part.contains(text_key)? { text_key } else { refusal }, text)?;
+            parts.append(part)?;
+        }
+        copy.set_item(key, parts)?;
+    }
+    Ok(copy.into_any().unbind())
+}
+
 /// A copy of message `index`, an assistant's, without the tool calls that nothing answers; `removed` ascends.
 fn without_calls(message: &Bound<'_, PyAny>, index: usize, removed: &[usize]) -> PyResult<Py<PyAny>> {
     let py = message.py();
     let key = intern!(py, "tool_calls");
-    let changed = || {
-        let why = "it was changed after it was appended, which a history cannot follow; append a copy instead";
-        PyErr::from(CoreError(Error::Message { index: Some(index), why: why.to_owned() }))
-    };
     let copy = message.cast::<PyDict>()?.copy()?;
-    let calls = copy.get_item(key)?.ok_or_else(changed)?.try_iter().map_err(|_| changed())?;
+    let calls = copy.get_item(key)?.ok_or_else(|| changed(index))?.try_iter().map_err(|_| changed(index))?;
     let left = PyList::empty(py);
     for (i, call) in calls.enumerate() {
         if removed.binary_search(&i).is_err() {
@@ -56,7 +91,7 @@ fn without_calls(message: &Bound<'_, PyAny>, index: usize, removed: &[usize]) ->
 impl Window {
     /// The messages to send, a list of dicts in their old order.
     ///
-    /// A message kept whole is the caller's own object; one that lost unanswered tool calls is a copy.
+    /// A message kept whole is the caller's own object; one that is cut or lost unanswered tool calls is a copy.
     #[getter]
     fn messages(&self, py: Python<'_>) -> Py<PyList> {
         self.messages.clone_ref(py)
@@ -65,7 +100,7 @@ impl Window {
     /// For each of `messages`, its index in the history.
     #[getter]
     fn sources(&self) -> Vec<usize> {
-        self.chosen.kept.clone()
+        self.chosen.entries.iter().map(Entry::index).collect()
     }
 
     /// Tokens of `messages`, exact; reply priming not included.
@@ -77,8 +112,8 @@ impl Window {
     /// Indices of the messages of which nothing is kept, ascending.
     #[getter]
     fn dropped(&self) -> Vec<usize> {
-        let mut kept = self.chosen.kept.iter().peekable();
-        (0..self.chosen.n_messages).filter(|index| kept.next_if_eq(&index).is_none()).collect()
+        let mut kept = self.chosen.entries.iter().map(Entry::index).peekable();
+        (0..self.chosen.n_messages).filter(|index| kept.next_if_eq(index).is_none()).collect()
     }
 
     /// Tokens of the leading messages that are also the history's leading ones, unchanged.
@@ -98,7 +133,7 @@ impl Window {
             window_tokens: self.chosen.tokens,
             reused_prefix_tokens: self.chosen.reused_prefix_tokens,
             history_messages: self.chosen.n_messages,
-            window_messages: self.chosen.kept.len(),
+            window_messages: self.chosen.entries.len(),
             reasons: Reason::ALL
                 .iter()
                 .zip(&self.chosen.amounts)
@@ -120,11 +155,11 @@ impl Window {
     }
 
     fn __len__(&self) -> usize {
-        self.chosen.kept.len()
+        self.chosen.entries.len()
     }
 
     fn __repr__(&self) -> String {
-        let CoreWindow { kept, tokens, budget_tokens, n_messages, .. } = &self.chosen;
-        format!("Window({} of {n_messages} messages, {tokens} of at most {budget_tokens} tokens)", kept.len())
+        let CoreWindow { entries, tokens, budget_tokens, n_messages, .. } = &self.chosen;
+        format!("Window({} of {n_messages} messages, {tokens} of at most {budget_tokens} tokens)", entries.len())
     }
 }

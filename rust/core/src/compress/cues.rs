@@ -26,8 +26,20 @@ impl Cues {
     pub(crate) const PREFERENCE: Self = Self(1 << 5);
     /// Opens small talk.
     pub(crate) const PLEASANTRY: Self = Self(1 << 6);
-    /// A number with what it counts, as one Chinese pair.
-    pub(crate) const QUANTITY: Self = Self(1 << 7);
+    /// A number: a digit, or one with what it counts as one Chinese pair.
+    pub(crate) const NUMBER: Self = Self(1 << 7);
+    /// Forbids or demands by itself: "never", "must", 不要, 必须.
+    pub(crate) const PROHIBITION: Self = Self(1 << 8);
+    /// Forbids after a form of "do", or contracted with it: "do not", "don't".
+    pub(crate) const NOT: Self = Self(1 << 9);
+    /// "do".
+    pub(crate) const DO: Self = Self(1 << 10);
+    /// Of a sentence: it asks.
+    pub(crate) const QUESTION: Self = Self(1 << 11);
+    /// Of a sentence: small talk opens it.
+    pub(crate) const OPENS_POLITELY: Self = Self(1 << 12);
+    /// Of a sentence: the first of its message.
+    pub(crate) const FIRST_SENTENCE: Self = Self(1 << 13);
 
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -62,7 +74,7 @@ impl Cues {
             && "零一二三四五六七八九十百千万亿两".contains(number)
             && "个年月日号天次岁块元点位人家种倍成万亿".contains(measure)
         {
-            cues.add(Self::QUANTITY);
+            cues.add(Self::NUMBER);
         }
         if word.chars().all(|c| STOP_CHARACTERS.contains(c)) {
             cues.add(Self::STOP);
@@ -74,7 +86,7 @@ impl Cues {
 /// A pair of these two, or one of these alone, says nothing.
 const STOP_CHARACTERS: &str = "的了是我你他她它们在有和就不也都这那啊吗呢吧嗯哦呀嘛与及或但而所以因为如果很还又再会能要说对得地着过给把被让从到于之其个";
 
-const LISTS: [(Cues, &str); 8] = [
+const LISTS: [(Cues, &str); 11] = [
     (
         Cues::STOP,
         "a an the and or but if then than so as of at by for with about into to from up down in out on off over under \
@@ -107,7 +119,7 @@ const LISTS: [(Cues, &str); 8] = [
     (
         Cues::PREFERENCE,
         "love loves hate hates prefer prefers favorite favourite enjoy enjoys want wants wish hope plan plans allergic \
-         dream interested never always must 喜欢 讨厌 爱好 希望 打算 计划 想要 最爱 推荐 不要 必须 过敏 禁止",
+         dream interested always 喜欢 讨厌 爱好 希望 打算 计划 想要 最爱 推荐 过敏",
     ),
     (
         Cues::PLEASANTRY,
@@ -116,6 +128,9 @@ const LISTS: [(Cues, &str); 8] = [
          你好 您好 谢谢 感谢 不用 不客 好的 没问 没关 是的 是吧 对对 对啊 嗯嗯 哈哈 再见 当然 非常 很高 太好 真的 明白 了解 可以 \
          加油 祝你 祝您",
     ),
+    (Cues::PROHIBITION, "never must mustn forbidden prohibited 不要 必须 禁止 不得 不准 不许 切勿 务必 严禁"),
+    (Cues::NOT, "not don"),
+    (Cues::DO, "do"),
     (
         Cues::STOP,
         "不是 没有 什么 我们 你们 他们 自己 这个 那个 可以 就是 一个 时候 怎么 因为 所以 但是 如果 还是 已经 觉得",
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn cues_are_found_in_both_languages() {
         assert!(Cues::of("yesterday").has(Cues::TIME) && Cues::of("昨天").has(Cues::TIME));
-        assert!(Cues::of("我在").has(Cues::FIRST_PERSON) && Cues::of("三天").has(Cues::QUANTITY));
+        assert!(Cues::of("我在").has(Cues::FIRST_PERSON) && Cues::of("三天").has(Cues::NUMBER));
         assert!(Cues::of("的了").has(Cues::STOP) && !Cues::of("北京").has(Cues::STOP));
         assert_eq!(Cues::of("lantern"), Cues::default());
     }

@@ -1,6 +1,8 @@
-//! The choice of a window: what must stay, then the worthiest groups that fit, in their old order.
+//! The making of a window: what must stay, then the worthiest that fits, in its old order.
 
-use super::select::{Candidate, worth};
+use super::by_message::GroupChoice;
+use super::by_sentence::SentenceChoice;
+use super::window::{Amount, Entry, Reason, Window};
 use crate::error::{Error, Result};
 use crate::history::{Group, History, Repair};
 use crate::message::Role;
@@ -15,6 +17,16 @@ pub enum OnOrphans {
     Raise,
 }
 
+/// What may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unit {
+    /// Whole messages; a tool call and its results are one.
+    #[default]
+    Message,
+    /// Sentences inside messages too.
+    Sentence,
+}
+
 /// How to choose a window.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FitOptions<'q> {
@@ -22,89 +34,12 @@ pub struct FitOptions<'q> {
     pub keep_last: usize,
     /// What the next request is about.
     pub query: Option<&'q str>,
+    /// What may be left out.
+    pub unit: Unit,
     /// What to do with tool calls and results that lost each other.
     pub on_orphans: OnOrphans,
     /// Whether the first message that is no instruction must be a user's, as some providers ask.
     pub start_with_user: bool,
-}
-
-/// Why messages are in a window, or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Kept: a system or developer message.
-    Instruction,
-    /// Kept: pinned, or of one group with a pinned message.
-    Pinned,
-    /// Kept: of the newest turns.
-    NewestTurn,
-    /// Kept: a call that waits for its result.
-    PendingCall,
-    /// Kept: a user message that something required needs before it.
-    StartsWithUser,
-    /// Kept: worth its tokens.
-    Worth,
-    /// Left out: worth less than what is kept, or before the first user message where a window must start with one.
-    OverBudget,
-    /// Left out: a result without its call, or a call without its result.
-    Orphan,
-}
-
-impl Reason {
-    /// All reasons, in the order of a report.
-    pub const ALL: [Self; 8] = [
-        Self::Instruction,
-        Self::Pinned,
-        Self::NewestTurn,
-        Self::PendingCall,
-        Self::StartsWithUser,
-        Self::Worth,
-        Self::OverBudget,
-        Self::Orphan,
-    ];
-
-    /// The reason's name in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Instruction => "instruction",
-            Self::Pinned => "pinned",
-            Self::NewestTurn => "newest turn",
-            Self::PendingCall => "pending call",
-            Self::StartsWithUser => "starts with user",
-            Self::Worth => "worth its tokens",
-            Self::OverBudget => "over budget",
-            Self::Orphan => "orphan",
-        }
-    }
-}
-
-/// How much of a history one reason covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Amount {
-    /// Messages.
-    pub messages: usize,
-    /// Their tokens, as they were appended.
-    pub tokens: u64,
-}
-
-/// The messages chosen, and the figures of the choice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// Indices of the messages kept, ascending. Those in `repairs` are kept in part.
-    pub kept: Vec<usize>,
-    /// Tokens of the window, never more than `budget_tokens`.
-    pub tokens: u64,
-    /// The budget it was chosen for.
-    pub budget_tokens: u64,
-    /// Messages the history held.
-    pub n_messages: usize,
-    /// Tokens the history held, orphans included.
-    pub history_tokens: u64,
-    /// For each of [`Reason::ALL`], what of the history it covers; together the whole history.
-    pub amounts: [Amount; Reason::ALL.len()],
-    /// Tokens of the leading messages that are the history's own leading messages, untouched.
-    pub reused_prefix_tokens: u64,
-    /// What repair did, kept or not, by message index.
-    pub repairs: Vec<Repair>,
 }
 
 pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_>) -> Result<Window> {
@@ -113,14 +48,29 @@ pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_
         return Err(orphan(repair));
     }
     let plan = Plan::of(history, options)?;
-    let keep = if plan.total_tokens <= budget_tokens {
-        plan.is_allowed.clone()
-    } else if plan.needed_tokens > budget_tokens {
-        return Err(Error::Budget { needed: plan.needed_tokens, budget: budget_tokens });
-    } else {
-        plan.choose(history, budget_tokens, options)
-    };
-    Ok(window(history, budget_tokens, &plan.required, &keep, repairs))
+    if plan.total_tokens <= budget_tokens {
+        return Ok(Figures::new(history, budget_tokens, &plan, repairs).of_groups(&plan.is_allowed));
+    }
+    if plan.required_tokens > budget_tokens {
+        return Err(Error::Budget { needed: plan.required_tokens, budget: budget_tokens });
+    }
+    match options.unit {
+        Unit::Message => {
+            let needed = plan.smallest_group(history);
+            if needed > budget_tokens {
+                return Err(Error::Budget { needed, budget: budget_tokens });
+            }
+            let mut choice = GroupChoice::new(history, &plan, budget_tokens, options.query);
+            plan.fill(history, &mut choice, options.start_with_user);
+            Ok(Figures::new(history, budget_tokens, &plan, repairs).of_groups(choice.keep()))
+        }
+        Unit::Sentence => {
+            let mut choice = SentenceChoice::new(history, &plan, budget_tokens, options.query)?;
+            plan.fill(history, &mut choice, options.start_with_user);
+            choice.settle();
+            Ok(Figures::new(history, budget_tokens, &plan, repairs).of_sentences(&choice))
+        }
+    }
 }
 
 fn orphan(repair: &Repair) -> Error {
@@ -134,17 +84,25 @@ fn orphan(repair: &Repair) -> Error {
 }
 
 /// What is settled before any worth is computed.
-struct Plan {
+pub(crate) struct Plan {
     /// By group: whether it may be in a window at all.
-    is_allowed: Vec<bool>,
+    pub(crate) is_allowed: Vec<bool>,
     /// By group: why it must be, if it must.
-    required: Vec<Option<Reason>>,
+    pub(crate) required: Vec<Option<Reason>>,
     /// Tokens of all that is allowed.
     total_tokens: u64,
     /// Tokens of what is required.
-    required_tokens: u64,
-    /// The smallest budget that works.
-    needed_tokens: u64,
+    pub(crate) required_tokens: u64,
+}
+
+/// A window in the making, filled by worth.
+pub(crate) trait Choice {
+    /// By group: whether anything of it is kept.
+    fn keep(&self) -> &[bool];
+    /// Gives a group up.
+    fn drop_group(&mut self, group: usize);
+    /// Takes the worthiest that still fits of the groups that are wanted.
+    fn take(&mut self, wanted: &dyn Fn(usize) -> bool);
 }
 
 impl Plan {
@@ -160,7 +118,6 @@ impl Plan {
             required: Vec::with_capacity(groups.len()),
             total_tokens: 0,
             required_tokens: 0,
-            needed_tokens: 0,
         };
         for (g, group) in groups.iter().enumerate() {
             let is_instruction = group.role.is_instruction();
@@ -189,12 +146,6 @@ impl Plan {
         if options.start_with_user {
             plan.require_a_user(history)?;
         }
-        plan.needed_tokens = if plan.required.iter().any(Option::is_some) {
-            plan.required_tokens
-        } else {
-            let allowed = groups.iter().zip(&plan.is_allowed).filter(|(_, allowed)| **allowed);
-            allowed.map(|(group, _)| group.tokens).min().unwrap_or(0)
-        };
         Ok(plan)
     }
 
@@ -224,161 +175,113 @@ impl Plan {
         }
     }
 
-    /// Adds the worthiest groups that fit to what is required.
-    fn choose(&self, history: &History, budget_tokens: u64, options: &FitOptions<'_>) -> Vec<bool> {
-        let groups = history.groups();
-        let open: Vec<usize> =
-            (0..groups.len()).filter(|&g| self.is_allowed[g] && self.required[g].is_none()).collect();
-        let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();
-        let worth = worth(history.digest(), &candidates, options.query);
-        let mut choice = Choice {
-            groups,
-            keep: self.required.iter().map(Option::is_some).collect(),
-            left: budget_tokens - self.required_tokens,
-        };
-        let ranked = |wanted: &dyn Fn(usize) -> bool| {
-            let wanted = open.iter().zip(&worth).filter(|(g, _)| wanted(**g));
-            wanted.map(|(&g, &worth)| Ranked::new(worth, g)).collect::<Vec<_>>()
-        };
-        choice.take(&mut ranked(&|_| true));
-        if options.start_with_user {
-            let is_user = |g: usize| groups[g].role == Role::User;
-            let first_user = |keep: &[bool]| (0..groups.len()).find(|&g| keep[g] && is_user(g));
-            let first = first_user(&choice.keep);
-            for (g, group) in groups.iter().enumerate().take(first.unwrap_or(groups.len())) {
-                if choice.keep[g] && self.required[g].is_none() {
-                    choice.keep[g] = false;
-                    choice.left += group.tokens;
-                }
-            }
-            // What that frees goes first to users, if none is kept, then to users and what comes after the first one.
-            if first.is_none() {
-                choice.take(&mut ranked(&is_user));
-            }
-            if let Some(first) = first_user(&choice.keep) {
-                let keep = choice.keep.clone();
-                choice.take(&mut ranked(&|g| !keep[g] && (g > first || is_user(g))));
-            }
-        }
-        choice.keep
+    /// Whether anything is required.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.required.iter().any(Option::is_some)
     }
-}
 
-/// A choice in the making.
-struct Choice<'g> {
-    groups: &'g [Group],
-    /// By group: whether it is kept.
-    keep: Vec<bool>,
-    /// Tokens that may still be spent.
-    left: u64,
-}
+    /// Groups that may be in the window and need not.
+    pub(crate) fn open(&self) -> impl Iterator<Item = usize> {
+        (0..self.required.len()).filter(|&g| self.is_allowed[g] && self.required[g].is_none())
+    }
 
-impl Choice<'_> {
-    /// Takes in falling worth what still fits, skipping what does not.
-    ///
-    /// Gives what a walk over the sorted list would, but sorts only near the boundary: halves are split by worth, and one that
-    /// fits as a whole is taken unsorted. Cost: O(n) as long as few that come after the boundary still fit, O(n log n) at most.
-    fn take(&mut self, ranked: &mut [Ranked]) {
-        if ranked.len() <= SORT_BELOW {
-            ranked.sort_unstable_by(|a, b| b.cmp(a));
-            for one in ranked {
-                self.take_one(one.group());
-            }
+    /// The smallest budget that works where only whole groups are kept.
+    fn smallest_group(&self, history: &History) -> u64 {
+        if self.is_bound() {
+            return self.required_tokens;
+        }
+        self.open().map(|g| history.groups()[g].tokens).min().unwrap_or(0)
+    }
+
+    /// Fills what is left of the budget.
+    fn fill(&self, history: &History, choice: &mut impl Choice, start_with_user: bool) {
+        choice.take(&|_| true);
+        if !start_with_user {
             return;
         }
-        let (top, _, _) = ranked.select_nth_unstable_by(ranked.len() / 2, |a, b| b.cmp(a));
-        let n_top = top.len();
-        let (top, rest) = ranked.split_at_mut(n_top);
-        if top.iter().map(|one| self.groups[one.group()].tokens).sum::<u64>() <= self.left {
-            for one in top {
-                self.take_one(one.group());
-            }
-            self.take(rest);
-        } else {
-            self.take(top);
-            let n_fitting = partition(rest, |one| self.groups[one.group()].tokens <= self.left);
-            self.take(&mut rest[..n_fitting]);
-        }
-    }
-
-    fn take_one(&mut self, group: usize) {
-        let tokens = self.groups[group].tokens;
-        if tokens <= self.left {
-            self.left -= tokens;
-            self.keep[group] = true;
-        }
-    }
-}
-
-/// Where sorting costs less than splitting further.
-const SORT_BELOW: usize = 32;
-
-/// A group with its worth in one number: the greater, the sooner it is taken; of equals the newer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ranked(u64);
-
-impl Ranked {
-    /// `worth` is not negative: such floats order as their bits do.
-    fn new(worth: f32, group: usize) -> Self {
-        Self(u64::from(worth.to_bits()) << 32 | group as u64)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is an index below 2^32")]
-    fn group(self) -> usize {
-        (self.0 & u64::from(u32::MAX)) as usize
-    }
-}
-
-/// Moves what satisfies `is_first` to the front; returns how many those are.
-fn partition<T>(items: &mut [T], is_first: impl Fn(&T) -> bool) -> usize {
-    let mut n = 0;
-    for i in 0..items.len() {
-        if is_first(&items[i]) {
-            items.swap(i, n);
-            n += 1;
-        }
-    }
-    n
-}
-
-fn candidate(group: &Group) -> Candidate {
-    Candidate { start: group.start, end: group.end, tokens: group.tokens }
-}
-
-fn window(
-    history: &History,
-    budget_tokens: u64,
-    required: &[Option<Reason>],
-    keep: &[bool],
-    repairs: Vec<Repair>,
-) -> Window {
-    let mut kept = Vec::new();
-    let mut tokens = 0;
-    let mut amounts = [Amount::default(); Reason::ALL.len()];
-    for (g, group) in history.groups().iter().enumerate() {
-        let reason = if keep[g] { required[g].unwrap_or(Reason::Worth) } else { Reason::OverBudget };
-        tokens += if keep[g] { group.tokens } else { 0 };
-        for index in group.start..group.end {
-            let is_live = history.is_live(index);
-            let amount = &mut amounts[if is_live { reason } else { Reason::Orphan } as usize];
-            amount.messages += 1;
-            amount.tokens += history.message_tokens(index);
-            if keep[g] && is_live {
-                kept.push(index);
+        let groups = history.groups();
+        let is_user = |g: usize| groups[g].role == Role::User;
+        let first_user = |keep: &[bool]| (0..groups.len()).find(|&g| keep[g] && is_user(g));
+        let first = first_user(choice.keep());
+        for g in 0..first.unwrap_or(groups.len()) {
+            if choice.keep()[g] && self.required[g].is_none() {
+                choice.drop_group(g);
             }
         }
+        // What that frees goes first to users, if none is kept, then to users and what comes after the first one.
+        if first.is_none() {
+            choice.take(&is_user);
+        }
+        if let Some(first) = first_user(choice.keep()) {
+            choice.take(&|g| g > first || is_user(g));
+        }
     }
-    let first_repair = repairs.first().map_or(usize::MAX, |repair| repair.index);
-    let prefix = kept.iter().enumerate().take_while(|&(at, &index)| at == index && index < first_repair);
-    let reused_prefix_tokens = prefix.map(|(_, &index)| history.message_tokens(index)).sum();
-    Window {
-        kept,
-        tokens,
-        budget_tokens,
-        n_messages: history.len(),
-        history_tokens: history.tokens(),
-        amounts,
-        reused_prefix_tokens,
-        repairs,
+}
+
+/// The figures of a window in the making.
+struct Figures<'h> {
+    history: &'h History,
+    plan: &'h Plan,
+    window: Window,
+}
+
+impl<'h> Figures<'h> {
+    fn new(history: &'h History, budget_tokens: u64, plan: &'h Plan, repairs: Vec<Repair>) -> Self {
+        let window = Window {
+            entries: Vec::new(),
+            tokens: 0,
+            budget_tokens,
+            n_messages: history.len(),
+            history_tokens: history.tokens(),
+            amounts: [Amount::default(); Reason::ALL.len()],
+            reused_prefix_tokens: 0,
+            repairs,
+        };
+        Self { history, plan, window }
+    }
+
+    fn of_groups(self, keep: &[bool]) -> Window {
+        self.with(|_, g, group| keep[g].then_some(group.tokens), |_, index| (Entry::Whole(index), None))
+    }
+
+    fn of_sentences(self, choice: &SentenceChoice<'_>) -> Window {
+        self.with(|_, g, group| choice.tokens(g, group), |_, index| choice.entry(index))
+    }
+
+    /// `tokens` of what is kept of a group, if anything is; `entry` for a message of a kept group, with its tokens if it is cut.
+    fn with(
+        mut self,
+        tokens: impl Fn(&Self, usize, &Group) -> Option<u64>,
+        entry: impl Fn(&Self, usize) -> (Entry, Option<u64>),
+    ) -> Window {
+        for (g, group) in self.history.groups().iter().enumerate() {
+            let kept = tokens(&self, g, group);
+            let reason = kept.map_or(Reason::OverBudget, |_| self.plan.required[g].unwrap_or(Reason::Worth));
+            self.window.tokens += kept.unwrap_or(0);
+            for index in group.start..group.end {
+                let is_live = self.history.is_live(index);
+                let reason = if is_live { reason } else { Reason::Orphan };
+                let mut covered = self.history.message_tokens(index);
+                if kept.is_some() && is_live {
+                    let (entry, cut_to) = entry(&self, index);
+                    if let Some(left) = cut_to {
+                        // A mark can cost more than what it stands for.
+                        let gone = covered.saturating_sub(left);
+                        self.window.amounts[Reason::OverBudget as usize].tokens += gone;
+                        covered -= gone;
+                    }
+                    self.window.entries.push(entry);
+                }
+                let amount = &mut self.window.amounts[reason as usize];
+                amount.messages += 1;
+                amount.tokens += covered;
+            }
+        }
+        let first_repair = self.window.repairs.first().map_or(usize::MAX, |repair| repair.index);
+        let untouched =
+            |&(at, entry): &(usize, &Entry)| matches!(entry, Entry::Whole(index) if *index == at && at < first_repair);
+        let prefix = self.window.entries.iter().enumerate().take_while(untouched);
+        self.window.reused_prefix_tokens = prefix.map(|(at, _)| self.history.message_tokens(at)).sum();
+        self.window
     }
 }

@@ -1,9 +1,16 @@
-//! Which messages a window keeps: words to terms at append ([`digest`]), their worth ([`select`]), the choice ([`fit`]).
+//! Which messages a window keeps: pieces and terms at append ([`digest`]), their worth ([`select`]), the choice ([`fit`]).
 
+mod assemble;
+mod by_message;
+mod by_sentence;
 mod cues;
+mod density;
 pub(crate) mod digest;
 mod facts;
 pub(crate) mod fit;
+pub(crate) mod pieces;
 pub(crate) mod select;
+pub(crate) mod sentences;
 mod terms;
+pub(crate) mod window;
 mod words;

@@ -1,6 +1,7 @@
-//! What each group of messages is worth keeping: the one interface between a history and the choice of a window.
+//! What each piece and each group of messages is worth keeping: the one interface between a history and the choice of a window.
 
-use super::digest::Digest;
+use super::density::density;
+use super::digest::{Digest, MAX_COUNT, REPEATED};
 use super::terms::TermId;
 
 /// One unit of choice: consecutive messages that stay or go together, and what they cost.
@@ -20,39 +21,38 @@ pub(crate) struct Candidate {
 /// fact, for each token. With one, BM25 with each message's neighbours, and density where the query says nothing.
 ///
 /// Cost: O(distinct terms of all messages).
-pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], query: Option<&str>) -> Vec<f32> {
-    let idf = digest.idf();
-    let density = fact_density(digest, &idf, candidates);
+pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], mean_tokens: f32, query: Option<&str>) -> Vec<f32> {
+    let pieces = density(digest, mean_tokens);
+    let density: Vec<f32> = candidates.iter().map(|candidate| of_group(digest, &pieces, candidate)).collect();
     match query.map(|query| digest.query_terms(query)) {
-        Some(terms) if !terms.is_empty() => by_query(digest, &idf, candidates, &density, &terms),
+        Some(terms) if !terms.is_empty() => by_query(digest, &digest.idf(), candidates, &density, &terms),
         _ => density,
     }
 }
 
-/// Tokens every message pays beyond its words; keeps the shortest ones from winning by their shortness alone.
-const OVERHEAD_TOKENS: f32 = 6.0;
-
-fn fact_density(digest: &Digest, idf: &[f32], candidates: &[Candidate]) -> Vec<f32> {
-    let worth = |candidate: &Candidate| {
-        let mut sum = 0.0;
-        for i in candidate.start..candidate.end {
-            let document = digest.document(i);
-            let information = sum_at(idf, document.terms);
-            sum += (information + 1.0) * document.fact_weight;
-        }
-        sum / (tokens(candidate) + OVERHEAD_TOKENS)
+/// The worth of each piece per token it costs.
+pub(crate) fn piece_worth(digest: &Digest, mean_tokens: f32, query: Option<&str>) -> Vec<f32> {
+    let density = density(digest, mean_tokens);
+    let Some(terms) = query.map(|query| digest.query_terms(query)).filter(|terms| !terms.is_empty()) else {
+        return density;
     };
-    candidates.iter().map(worth).collect()
+    let _ = terms;
+    density
 }
 
-/// The sum of `values` at `places`, in four lanes: one lane would wait for each addition before the next.
-fn sum_at(values: &[f32], places: &[TermId]) -> f32 {
-    let at = |place: TermId| values[place as usize];
-    let fours = places.chunks_exact(4);
-    let rest: f32 = fours.remainder().iter().map(|&place| at(place)).sum();
-    let lanes =
-        fours.fold([0.0; 4], |[a, b, c, d], four| [a + at(four[0]), b + at(four[1]), c + at(four[2]), d + at(four[3])]);
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
+/// Tokens a message pays beyond its words.
+const OVERHEAD_TOKENS: f32 = 6.0;
+
+fn of_group(digest: &Digest, pieces: &[f32], candidate: &Candidate) -> f32 {
+    let mut sum = 0.0;
+    for i in candidate.start..candidate.end {
+        for p in digest.document(i).pieces {
+            #[expect(clippy::cast_precision_loss, reason = "a cost needs no more than 24 bits")]
+            let tokens = digest.place(p).map_or(0.0, |place| place.alone() as f32);
+            sum += pieces[p] * (tokens + OVERHEAD_TOKENS);
+        }
+    }
+    sum / (tokens(candidate) + OVERHEAD_TOKENS)
 }
 
 /// BM25's saturation and length constants. Source: Robertson and Zaragoza (2009), the customary values.
@@ -90,17 +90,26 @@ fn bm25(digest: &Digest, idf: &[f32], query: &[TermId]) -> Vec<f32> {
     for &term in query {
         wanted[term as usize] = true;
     }
+    let mut found: Vec<(TermId, f32)> = Vec::new();
     let score = |i: usize| {
         let document = digest.document(i);
         #[expect(clippy::cast_precision_loss, reason = "a length needs no more than 24 bits")]
         let length = 1.0 - B + B * document.n_words as f32 / mean_words;
-        let mut sum = 0.0;
-        for (&term, &count) in document.terms.iter().zip(document.counts) {
-            if wanted[term as usize] {
-                let count = f32::from(count);
-                sum += idf[term as usize] * count * (K1 + 1.0) / (count + K1 * length);
+        found.clear();
+        for p in document.pieces {
+            let postings = digest.postings(p);
+            for (&term, &count) in postings.terms.iter().zip(postings.counts) {
+                if wanted[term as usize] {
+                    let n = f32::from(count & MAX_COUNT);
+                    match found.iter_mut().find(|(known, _)| count & REPEATED != 0 && *known == term) {
+                        Some((_, sum)) => *sum += n,
+                        None => found.push((term, n)),
+                    }
+                }
             }
         }
+        let sum: f32 =
+            found.iter().map(|&(term, count)| idf[term as usize] * count * (K1 + 1.0) / (count + K1 * length)).sum();
         if document.speaker.is_some_and(|speaker| wanted[speaker as usize]) { sum * SPEAKER } else { sum }
     };
     (0..digest.len()).map(score).collect()

@@ -11,6 +11,8 @@ pub(crate) struct Word {
     pub(crate) is_name: bool,
     /// Whether it holds an ASCII digit.
     pub(crate) has_digit: bool,
+    /// Whether an apostrophe cuts something off it.
+    pub(crate) is_contracted: bool,
 }
 
 /// Takes what is found in a text, in order.
@@ -105,23 +107,28 @@ fn spaced_word(text: &str, start: usize, reader: &mut impl Reader) -> usize {
     }
     let mut len = word.len();
     let mut at = start + n;
+    let mut is_contracted = false;
     if at < bytes.len() && (bytes[at] == b'\'' || !bytes[at].is_ascii()) {
-        at = rest_of_word(text, at, &mut lower, &mut len);
+        (at, is_contracted) = rest_of_word(text, at, &mut lower, &mut len);
     }
-    reader.word(&lower[..len], Word { is_name: is_inner_capital(bytes, start), has_digit });
+    reader.word(&lower[..len], Word { is_name: is_inner_capital(bytes, start), has_digit, is_contracted });
     at
 }
 
-/// Reads what follows a word's first ASCII letters: other letters of its script, and what an apostrophe cuts off.
-fn rest_of_word(text: &str, start: usize, lower: &mut [u8; MAX_WORD_BYTES], len: &mut usize) -> usize {
+/// Reads what follows a word's first ASCII letters: other letters of its script, and what an apostrophe cuts off. Returns where
+/// the text goes on, and whether something was cut off.
+fn rest_of_word(text: &str, start: usize, lower: &mut [u8; MAX_WORD_BYTES], len: &mut usize) -> (usize, bool) {
     let mut in_stem = true;
+    let mut is_contracted = false;
     let mut at = start;
     for c in text[start..].chars() {
         if c == '\'' || c == '’' {
             in_stem = false;
         } else if !c.is_alphanumeric() || is_unspaced(c) {
             break;
-        } else if in_stem {
+        } else if !in_stem {
+            is_contracted = true;
+        } else {
             for low in c.to_lowercase() {
                 let end = *len + low.len_utf8();
                 if end <= MAX_WORD_BYTES {
@@ -132,12 +139,12 @@ fn rest_of_word(text: &str, start: usize, lower: &mut [u8; MAX_WORD_BYTES], len:
         }
         at += c.len_utf8();
     }
-    at
+    (at, is_contracted)
 }
 
 /// Reads a run of an unspaced script from `at` as overlapping pairs; a run of one character is a word by itself.
 fn pairs(text: &str, start: usize, reader: &mut impl Reader) -> usize {
-    let plain = Word { is_name: false, has_digit: false };
+    let plain = Word { is_name: false, has_digit: false, is_contracted: false };
     let bytes = text.as_bytes();
     let mut previous = start;
     let mut at = start + char_at(text, start).len_utf8();

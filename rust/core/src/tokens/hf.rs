@@ -37,7 +37,7 @@ pub(super) fn read(json: &[u8], name: &str) -> Result<Tokenizer> {
     let compose = |text: &str| if nfc { text.nfc().collect() } else { text.to_owned() };
     let added = Added::new(reader.added(&file["added_tokens"])?, compose).map_err(|e| reader.refuse(&e.to_string()))?;
     let chat = chat::of_special_tokens(|token| added.holds(token));
-    Ok(Tokenizer { name: name.to_owned(), bpe, split: Split::new(stages), nfc, added, chat })
+    Ok(Tokenizer { name: name.to_owned(), bpe, split: Split::new(stages), nfc, added, chat, is_published: false })
 }
 
 /// The type a part of the file declares.

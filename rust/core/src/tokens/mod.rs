@@ -10,6 +10,7 @@ mod chat;
 mod hf;
 mod models;
 mod pattern;
+pub(crate) mod slices;
 mod split;
 mod truncate;
 mod vocab;
@@ -37,6 +38,8 @@ pub struct Tokenizer {
     nfc: bool,
     added: Added,
     chat: &'static ChatRule,
+    /// Whether the splitting is that of an encoding in the package. No piece of theirs has a blank but at its beginning.
+    is_published: bool,
 }
 
 /// What a text is cut into before merging.
@@ -76,6 +79,7 @@ impl Tokenizer {
                 nfc: false,
                 added: Added::special(models::special_tokens(encoding)),
                 chat: chat::of_encoding(encoding),
+                is_published: true,
             })
         })))
     }

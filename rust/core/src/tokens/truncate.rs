@@ -128,7 +128,7 @@ fn bisect<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize, side: Sid
 }
 
 /// Where a piece lies in the text it is a slice of: start and length.
-fn place(text: &str, piece: &Piece<'_>) -> (usize, usize) {
+pub(super) fn place(text: &str, piece: &Piece<'_>) -> (usize, usize) {
     let (Piece::Text(slice) | Piece::Added(_, slice)) = piece;
     (slice.as_ptr().addr() - text.as_ptr().addr(), slice.len())
 }

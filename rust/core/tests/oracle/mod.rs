@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rolecore_core::{Counted, Error, FitOptions, History, Message, OnOrphans, Part, Reason, Role, Tokenizer, Window};
+use rolecore_core::{
+    CUT_MARK, Counted, Entry, Error, FitOptions, History, Message, OnOrphans, Part, Reason, Role, Tokenizer,
+    Unit as Of, Window,
+};
 
 /// Leaves with what is wrong.
 macro_rules! ensure {
@@ -31,6 +34,7 @@ pub(crate) struct Case {
     pub(crate) budget_per_mille: u64,
     pub(crate) keep_last: usize,
     pub(crate) query: Option<String>,
+    pub(crate) by_sentence: bool,
     pub(crate) start_with_user: bool,
 }
 
@@ -143,6 +147,7 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
     let options = FitOptions {
         keep_last: case.keep_last,
         query: case.query.as_deref(),
+        unit: if case.by_sentence { Of::Sentence } else { Of::Message },
         on_orphans: OnOrphans::Repair,
         start_with_user: case.start_with_user,
     };
@@ -151,7 +156,13 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
         Ok(window) => check_window(case, &history, budget, &options, &units, &window)?,
         Err(Error::Budget { needed, budget: given }) => {
             ensure!(given == budget && needed > budget, "refused {budget} as {given}, needing {needed}");
-            ensure_eq!(needed, smallest_budget(case, &units), "needed");
+            let least = smallest_budget(case, &units);
+            // Without anything that must stay, one sentence of a message may be enough.
+            let is_cut = case.by_sentence && units.iter().all(|unit| !is_required(unit, case, newest_turns(case)));
+            ensure!(
+                if is_cut { needed <= least } else { needed == least },
+                "needed {needed}, whole groups need {least}"
+            );
             let window = history.fit(needed, &options).map_err(|error| format!("fit(needed) fails: {error}"))?;
             check_window(case, &history, needed, &options, &units, &window)?;
             let refused = matches!(history.fit(needed - 1, &options), Err(Error::Budget { .. }));
@@ -180,22 +191,24 @@ fn check_window(
     units: &[Unit],
     window: &Window,
 ) -> Result<(), String> {
-    ensure!(window.kept.is_sorted_by(|a, b| a < b), "order changed or a message doubled");
-    let mut messages = Vec::new();
+    let kept = |i: usize| window.entries.iter().find(|entry| entry.index() == i);
+    ensure!(window.entries.is_sorted_by(|a, b| a.index() < b.index()), "order changed or a message doubled");
+    let mut messages: Vec<(usize, Message)> = Vec::new();
     let newest = newest_turns(case);
     let mut total = 0;
     for unit in units {
-        let kept = unit.messages.iter().filter(|(i, _)| window.kept.contains(i)).count();
-        ensure!(kept == 0 || kept == unit.messages.len(), "group at {} split", unit.start);
+        let n_kept = unit.messages.iter().filter(|(i, _)| kept(*i).is_some()).count();
+        ensure!(n_kept == 0 || n_kept == unit.messages.len(), "group at {} split", unit.start);
         if is_required(unit, case, newest) {
-            ensure_eq!(kept, unit.messages.len(), "what must stay at {} is gone", unit.start);
+            let is_whole = unit.messages.iter().all(|(i, _)| kept(*i) == Some(&Entry::Whole(*i)));
+            ensure!(is_whole, "what must stay at {} is gone", unit.start);
         }
-        if kept > 0 {
-            messages.extend(&unit.messages);
+        for (i, message) in unit.messages.iter().filter(|_| n_kept > 0) {
+            messages.push((*i, left_of(message, kept(*i))?));
         }
         total += unit.tokens;
     }
-    ensure_eq!(messages.len(), window.kept.len(), "a message is kept that repair drops");
+    ensure_eq!(messages.len(), window.entries.len(), "a message is kept that repair drops");
     let said: Vec<&Message> = messages.iter().map(|(_, message)| message).collect();
     ensure_eq!(illegal(&said, case.start_with_user), None, "illegal window");
     ensure_eq!(
@@ -206,7 +219,9 @@ fn check_window(
     ensure!(window.tokens <= budget, "{} tokens, budget {}", window.tokens, budget);
     ensure!(!said.is_empty() || units.iter().all(|unit| unit.messages.is_empty()), "empty window");
     if total <= budget && !case.start_with_user {
-        ensure_eq!(said.len(), units.iter().map(|unit| unit.messages.len()).sum::<usize>(), "not unchanged");
+        let whole = units.iter().map(|unit| unit.messages.len()).sum::<usize>();
+        let is_whole = window.entries.iter().all(|entry| matches!(entry, Entry::Whole(_)));
+        ensure!(is_whole && said.len() == whole, "not unchanged");
     }
     check_figures(case, units, &messages, budget, window)?;
     for repair in &window.repairs {
@@ -224,15 +239,35 @@ fn check_window(
     let again: Vec<(Message, bool)> =
         messages.iter().map(|(i, message)| (message.clone(), case.messages[*i].1)).collect();
     let refit = self::history(&again).fit(budget, options);
-    ensure!(refit.is_ok_and(|refit| refit.kept.len() == again.len()), "fit(fit(x)) differs");
+    ensure!(refit.is_ok_and(|refit| refit.tokens == window.tokens), "fit(fit(x)) differs");
     Ok(())
+}
+
+/// The message as its entry leaves it; an error if that is not made of pieces of it, in order and marked.
+fn left_of(message: &Message, entry: Option<&Entry>) -> Result<Message, String> {
+    let mut left = message.clone();
+    let Some(Entry::Cut { texts, .. }) = entry else { return Ok(left) };
+    ensure!(!texts.is_empty(), "cut, and nothing is gone");
+    for (part, text) in texts {
+        let Some(Part::Text(source)) = message.parts.get(*part) else { return Err(format!("part {part} is no text")) };
+        ensure!(text.contains(CUT_MARK), "a cut without a mark");
+        let mut at = 0;
+        for piece in text.split(CUT_MARK).map(str::trim).filter(|piece| !piece.is_empty()) {
+            match source[at..].find(piece) {
+                Some(found) => at += found + piece.len(),
+                None => return Err(format!("{piece:?} is not of its source")),
+            }
+        }
+        left.parts[*part] = Part::Text(text.clone());
+    }
+    Ok(left)
 }
 
 /// The window's own figures, but for its tokens.
 fn check_figures(
     case: &Case,
     units: &[Unit],
-    messages: &[&(usize, Message)],
+    messages: &[(usize, Message)],
     budget: u64,
     window: &Window,
 ) -> Result<(), String> {

@@ -1,0 +1,89 @@
+//! The pieces of a message: what `unit="sentence"` may keep of it without the rest, with their tokens.
+
+use std::ops::Range;
+
+use super::sentences::each_sentence;
+use crate::message::{Message, Part, Role};
+use crate::tokens::Tokenizer;
+use crate::tokens::slices::{SliceTokens, measure};
+
+/// A part of a message's text that can stay without the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Which of the message's parts holds it.
+    pub(crate) part: u32,
+    /// Its place in that part's text, white space around it not included.
+    pub(crate) start: u32,
+    /// One past its last byte.
+    pub(crate) end: u32,
+    pub(crate) tokens: SliceTokens,
+}
+
+impl Piece {
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// What it costs alone, without marks.
+    pub(crate) fn alone(&self) -> u32 {
+        self.tokens.lead + self.tokens.inner + self.tokens.trail
+    }
+}
+
+/// How a message may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Not at all.
+    Whole,
+    /// Between the sentences of its texts.
+    Text,
+}
+
+/// Counts a message by its pieces.
+#[derive(Debug, Clone)]
+pub(crate) struct Pieces {
+    pub(crate) form: Form,
+    pub(crate) list: Vec<Piece>,
+    /// Tokens of the whole message.
+    pub(crate) tokens: u64,
+}
+
+/// Texts longer than this are not cut: places in them are 32 bits wide.
+const MAX_BYTES: usize = u32::MAX as usize;
+
+impl Pieces {
+    /// Cost: one count of the message's text.
+    pub(crate) fn of(message: &Message, tokenizer: &Tokenizer) -> Self {
+        let mut list: Vec<Piece> = Vec::new();
+        let mut form = form_of(message);
+        let (mut places, mut slices) = (Vec::new(), Vec::new());
+        let tokens = message.tokens_by(tokenizer, |part, text| {
+            if text.len() > MAX_BYTES {
+                form = Form::Whole;
+                return tokenizer.count(text) as u64;
+            }
+            places.clear();
+            each_sentence(text, |place| places.push(place));
+            let tokens = measure(tokenizer, text, &places, &mut slices);
+            let place_of =
+                |range: &Range<usize>| [range.start, range.end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+            list.extend(places.iter().zip(&slices).map(|(range, &tokens)| {
+                let [start, end] = place_of(range);
+                Piece { part, start, end, tokens }
+            }));
+            tokens as u64
+        });
+        Self { form, list, tokens }
+    }
+}
+
+/// What stands in for a lone surrogate. Its text cannot be cut here: only the caller's own object has the real character.
+const SURROGATE: char = '\u{FFFD}';
+
+fn form_of(message: &Message) -> Form {
+    let is_cut = !message.role.is_instruction()
+        && (message.role == Role::Tool || message.tool_calls.is_empty())
+        && message.parts.iter().any(|part| matches!(part, Part::Text(text) if !text.is_empty()))
+        && !message.texts().any(|text| text.contains(SURROGATE));
+    if is_cut { Form::Text } else { Form::Whole }
+}
