@@ -213,12 +213,6 @@ impl History {
         repairs
     }
 
-    /// Tokens of an average message.
-    #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 24 bits")]
-    pub(crate) fn mean_tokens(&self) -> f32 {
-        self.tokens as f32 / self.messages.len().max(1) as f32
-    }
-
     pub(crate) fn message_tokens(&self, index: usize) -> u64 {
         self.message_tokens[index]
     }

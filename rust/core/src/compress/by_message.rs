@@ -37,7 +37,7 @@ impl<'h> GroupChoice<'h> {
         let groups = history.groups();
         let open: Vec<usize> = plan.open().collect();
         let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();
-        let worth = worth(history.digest(), &candidates, history.mean_tokens(), query);
+        let worth = worth(history.digest(), &candidates, query);
         Self {
             groups,
             open: open.iter().zip(worth).map(|(&g, worth)| Ranked::new(worth, g)).collect(),

@@ -1,5 +1,7 @@
 //! The choice by pieces of messages: the worthiest that fit, each paying for its message when it is the first of it.
 
+use hashbrown::HashSet;
+
 use super::assemble::{MarkTokens, cut_texts, cut_tokens};
 use super::fit::{Choice, Plan};
 use super::pieces::Form;
@@ -59,7 +61,7 @@ impl<'h> SentenceChoice<'h> {
             budget_tokens,
             left: signed(budget_tokens - plan.required_tokens),
         };
-        let worth = piece_worth(history.digest(), history.mean_tokens(), query);
+        let worth = piece_worth(history.digest(), query);
         let mut keys: Vec<u64> = Vec::with_capacity(n_pieces);
         for g in plan.open() {
             choice.add_group(g, &worth, &mut keys);
@@ -137,17 +139,20 @@ impl<'h> SentenceChoice<'h> {
         opening + cost
     }
 
-    fn take_one(&mut self, c: u32) {
+    /// Takes a candidate if it fits and is not there yet.
+    fn take_one(&mut self, c: u32) -> bool {
         let candidate = self.candidates[c as usize];
         let is_open = self.keep[candidate.group as usize];
         if candidate.piece.map_or(is_open, |p| self.kept[p as usize]) {
-            return;
+            return false;
         }
         let cost = self.cost(candidate);
-        if cost <= self.left {
+        let fits = cost <= self.left;
+        if fits {
             self.left -= cost;
             self.put(c);
         }
+        fits
     }
 
     fn put(&mut self, c: u32) {
@@ -288,11 +293,24 @@ impl Choice for SentenceChoice<'_> {
     }
 
     fn take(&mut self, wanted: &dyn Fn(usize) -> bool) {
+        // What says the same as a piece that is kept already waits until the rest has had its turn.
+        let mut said = HashSet::new();
+        let mut waiting = Vec::new();
         for at in 0..self.order.len() {
             let c = self.order[at];
-            if wanted(self.candidates[c as usize].group as usize) {
-                self.take_one(c);
+            let Candidate { group, piece, .. } = self.candidates[c as usize];
+            if !wanted(group as usize) {
+                continue;
             }
+            let same = piece.map_or(0, |p| self.history.digest().same(p as usize));
+            if same != 0 && said.contains(&same) {
+                waiting.push(c);
+            } else if self.take_one(c) {
+                said.insert(same);
+            }
+        }
+        for c in waiting {
+            self.take_one(c);
         }
     }
 }

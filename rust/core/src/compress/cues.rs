@@ -9,37 +9,63 @@ use hashbrown::HashMap;
 
 /// A set of the kinds below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Cues(u16);
+pub(crate) struct Cues(u32);
 
 impl Cues {
     /// Too common to say anything; never a term.
     pub(crate) const STOP: Self = Self(1);
     /// A relative or calendar time.
     pub(crate) const TIME: Self = Self(1 << 1);
-    /// Something happened or was decided.
-    pub(crate) const EVENT: Self = Self(1 << 2);
     /// The speaker speaks of themselves.
-    pub(crate) const FIRST_PERSON: Self = Self(1 << 3);
-    /// The speaker speaks of the other.
-    pub(crate) const SECOND_PERSON: Self = Self(1 << 4);
+    pub(crate) const FIRST_PERSON: Self = Self(1 << 2);
     /// A preference or a plan.
-    pub(crate) const PREFERENCE: Self = Self(1 << 5);
+    pub(crate) const PREFERENCE: Self = Self(1 << 3);
     /// Opens small talk.
-    pub(crate) const PLEASANTRY: Self = Self(1 << 6);
+    pub(crate) const PLEASANTRY: Self = Self(1 << 4);
     /// A number: a digit, or one with what it counts as one Chinese pair.
-    pub(crate) const NUMBER: Self = Self(1 << 7);
+    pub(crate) const NUMBER: Self = Self(1 << 5);
+    /// Tells what something is called.
+    pub(crate) const NAMING: Self = Self(1 << 6);
+    /// Fills a pause of somebody who speaks.
+    pub(crate) const FILLER: Self = Self(1 << 7);
+    /// Thanks and welcomes, as a meeting's chair does.
+    pub(crate) const THANKS: Self = Self(1 << 8);
+    /// A need or a duty.
+    pub(crate) const NEED: Self = Self(1 << 9);
     /// Forbids or demands by itself: "never", "must", 不要, 必须.
-    pub(crate) const PROHIBITION: Self = Self(1 << 8);
-    /// Forbids after a form of "do", or contracted with it: "do not", "don't".
-    pub(crate) const NOT: Self = Self(1 << 9);
+    pub(crate) const PROHIBITION: Self = Self(1 << 10);
+    /// Forbids after "do", or contracted with it: "do not", "don't".
+    pub(crate) const NOT: Self = Self(1 << 11);
     /// "do".
-    pub(crate) const DO: Self = Self(1 << 10);
+    pub(crate) const DO: Self = Self(1 << 12);
+    /// Somebody of whom something is told: "I don't" forbids nothing.
+    pub(crate) const SUBJECT: Self = Self(1 << 13);
+    /// "must": a demand, or a guess as in "that must be hard".
+    pub(crate) const MUST: Self = Self(1 << 21);
+    /// Somebody or something about whom one may guess.
+    pub(crate) const GUESSED: Self = Self(1 << 22);
+    /// "be", which opens a guess behind "must".
+    pub(crate) const BE: Self = Self(1 << 23);
+    /// Words that make it a guess.
+    pub(crate) const GUESSING: Self = Self(1 << 24);
+    /// An article: "a must" is a noun.
+    pub(crate) const ARTICLE: Self = Self(1 << 25);
+    /// "never".
+    pub(crate) const NEVER: Self = Self(1 << 26);
+    /// Of a term: too vague or too common a praise to be a fact.
+    pub(crate) const NO_FACT: Self = Self(1 << 14);
+    /// Of a term: too common to be a topic.
+    pub(crate) const NO_TOPIC: Self = Self(1 << 15);
     /// Of a sentence: it asks.
-    pub(crate) const QUESTION: Self = Self(1 << 11);
+    pub(crate) const QUESTION: Self = Self(1 << 16);
     /// Of a sentence: small talk opens it.
-    pub(crate) const OPENS_POLITELY: Self = Self(1 << 12);
+    pub(crate) const OPENS_POLITELY: Self = Self(1 << 17);
     /// Of a sentence: the first of its message.
-    pub(crate) const FIRST_SENTENCE: Self = Self(1 << 13);
+    pub(crate) const FIRST_SENTENCE: Self = Self(1 << 18);
+    /// Of a sentence: the last of several of its message.
+    pub(crate) const LAST_SENTENCE: Self = Self(1 << 19);
+    /// Of a sentence: the message before it ended with a question.
+    pub(crate) const ANSWER: Self = Self(1 << 20);
 
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -66,7 +92,7 @@ impl Cues {
         for c in [first, second].into_iter().flatten() {
             match c {
                 '我' => cues.add(Self::FIRST_PERSON),
-                '你' | '您' => cues.add(Self::SECOND_PERSON),
+                '叫' => cues.add(Self::NAMING),
                 _ => {}
             }
         }
@@ -86,13 +112,13 @@ impl Cues {
 /// A pair of these two, or one of these alone, says nothing.
 const STOP_CHARACTERS: &str = "的了是我你他她它们在有和就不也都这那啊吗呢吧嗯哦呀嘛与及或但而所以因为如果很还又再会能要说对得地着过给把被让从到于之其个";
 
-const LISTS: [(Cues, &str); 11] = [
+const LISTS: [(Cues, &str); 24] = [
     (
         Cues::STOP,
         "a an the and or but if then than so as of at by for with about into to from up down in out on off over under \
          i me my mine we us our ours you your yours he him his she her hers it its they them their theirs this that these \
          those is am are was were be been being have has had having do does did doing done will would shall should can could \
-         may might must not no nor only own same too very just also there here when where why how what which who whom \
+         may might must no not nor only own same too very just also there here when where why how what which who whom \
          all any both each few more most other some such s t d ll m re ve don didn doesn isn wasn aren couldn wouldn \
          get got let really well because while until again once now like one yeah oh ok okay",
     ),
@@ -105,20 +131,10 @@ const LISTS: [(Cues, &str); 11] = [
          昨天 前天 今天 明天 后天 最近 上周 下周 上个 下个 去年 今年 明年 周末 星期 刚刚 之前 以前 年底 月底 日前 小时 分钟 早上 \
          晚上 下午 上午 中午 月份 截止",
     ),
-    (
-        Cues::EVENT,
-        "started finished went got bought joined signed made took gave won lost visited tried met moved named called became \
-         decided changed found learned learnt built wrote sold left came told sent paid booked cancelled canceled received \
-         broke fixed began chose picked attended created adopted passed failed planned agreed ordered returned died born \
-         married retired hired fired opened closed arrived flew drove \
-         买了 去了 参加 开始 完成 看了 读了 学了 决定 换了 搬到 加入 毕业 获得 得到 叫做 名叫 收到 发了 找到 认识 取消 预订 支付 \
-         出生 结婚 同意 修改",
-    ),
     (Cues::FIRST_PERSON, "i me my mine we our us im ive"),
-    (Cues::SECOND_PERSON, "you your yours"),
     (
         Cues::PREFERENCE,
-        "love loves hate hates prefer prefers favorite favourite enjoy enjoys want wants wish hope plan plans allergic \
+        "like love loves hate hates prefer prefers favorite favourite enjoy enjoys want wants wish hope plan plans allergic \
          dream interested always 喜欢 讨厌 爱好 希望 打算 计划 想要 最爱 推荐 过敏",
     ),
     (
@@ -126,14 +142,52 @@ const LISTS: [(Cues, &str); 11] = [
         "hey hi hello wow thanks thank great awesome cool nice yeah yep yes sure okay ok right mm uh um oh sounds congrats \
          congratulations good welcome bye absolutely definitely exactly glad sorry lovely amazing wonderful \
          你好 您好 谢谢 感谢 不用 不客 好的 没问 没关 是的 是吧 对对 对啊 嗯嗯 哈哈 再见 当然 非常 很高 太好 真的 明白 了解 可以 \
-         加油 祝你 祝您",
+         加油 希望 祝你 祝您",
     ),
-    (Cues::PROHIBITION, "never must mustn forbidden prohibited 不要 必须 禁止 不得 不准 不许 切勿 务必 严禁"),
+    (Cues::NAMING, "named called nickname name 名字"),
+    (Cues::FILLER, "um uh 然后 对吧 是吧 的话 这个 那个"),
+    (Cues::THANKS, "thank thanks welcome 谢谢 感谢 掌声 欢迎 辛苦"),
+    (Cues::NEED, "should need needs must ought require 应该 需要 必须 要求"),
+    (Cues::PROHIBITION, "mustn forbidden prohibited 不要 必须 禁止 不得 不准 不许 切勿 务必 严禁"),
+    (Cues::NEVER, "never"),
+    (Cues::ARTICLE, "a an the"),
+    (Cues::MUST, "must"),
+    (Cues::GUESSED, "that this it there you he she they these those"),
+    (Cues::BE, "be"),
+    (Cues::GUESSING, "have feel so really very such quite pretty"),
     (Cues::NOT, "not don"),
     (Cues::DO, "do"),
+    (Cues::SUBJECT, "i you we they he she it who people"),
     (
         Cues::STOP,
         "不是 没有 什么 我们 你们 他们 自己 这个 那个 可以 就是 一个 时候 怎么 因为 所以 但是 如果 还是 已经 觉得",
+    ),
+    (
+        Cues::NO_FACT,
+        "think know mean want thing kind sort bit lot people say said come make made take see look use good way right actually \
+         maybe probably something anything everything someone anyway sure quite much many going gonna guess need still even back \
+         first two go went put tell talk ask time",
+    ),
+    // Praise, feeling and encouragement: what chats are full of and later questions do not ask for.
+    (
+        Cues::NO_FACT,
+        "amazing awesome great wonderful beautiful inspiring happy glad excited exciting proud important special feel feeling fun \
+         nice cool lovely fantastic incredible impressive interesting best better perfect super truly absolutely definitely \
+         totally hard tough difficult easy crazy rewarding meaningful powerful peaceful calming relaxing helpful supportive \
+         support passion positive strong strength brave courage joy happiness hope luck lucky appreciate grateful thankful \
+         excellent stunning gorgeous delicious enjoy unique creative motivate encourage bring life world experience moment \
+         journey keep forward share together always look sound seem heart stuff",
+    ),
+    (
+        Cues::NO_TOPIC,
+        "然后 其实 就是 这样 那么 那种 这种 一些 一种 对吧 是吧 的话 可能 应该 比较 非常 很多 大家 觉得 来说 还有 以及 里面 现在 \
+         东西 事情 方面 情况 知道 看到 一下 或者 包括 比如 当中 之后 整个 当时 特别 所有 不同 其他 部分 时间 一点 有些 不会 一定 \
+         也是 都是 也有 也会 基本 过程 通过 进行 一直 可是 只是 只有 真的 有没",
+    ),
+    (
+        Cues::NO_TOPIC,
+        "开心 高兴 有趣 美好 感觉 精彩 快乐 幸福 很好 不错 优秀 努力 支持 鼓励 理解 帮助 尝试 享受 放松 心情 保持 积极 自信 相信 \
+         能够 需要 一起 分享 感受 感到 重要 更好 加油 希望",
     ),
 ];
 
@@ -144,7 +198,9 @@ fn table() -> &'static HashMap<&'static str, Cues> {
         let mut table: HashMap<&'static str, Cues> = HashMap::new();
         for (kind, list) in LISTS {
             for word in list.split_ascii_whitespace() {
-                table.entry(word).or_default().add(kind);
+                // What is told of a term is told of its stem.
+                let key = if kind == Cues::NO_FACT { stem(word) } else { word };
+                table.entry(key).or_default().add(kind);
             }
         }
         table

@@ -3,11 +3,15 @@
 
 use std::ops::Range;
 
-use super::facts::Signs;
+use hashbrown::HashMap;
+
+use super::cues::Cues;
+use super::facts::{SignReader, Signs, asks};
+use super::math::ln;
 use super::pieces::{Form, Piece, Pieces};
 use super::terms::{TermId, Terms};
 use super::words::{Reader, Word, read};
-use crate::message::{Message, Part};
+use crate::message::{Message, Part, Role};
 use crate::tokens::slices::SliceTokens;
 
 /// One message as selection sees it.
@@ -19,8 +23,16 @@ pub(crate) struct Document {
     pub(crate) form: Form,
     /// Terms in all, repeats included.
     pub(crate) n_words: u32,
+    /// Who speaks, by name or else by role; none where nobody does: instructions, tools, and calls of them.
+    pub(crate) speaker: Option<u32>,
     /// First word of the speaker's name.
-    pub(crate) speaker: Option<TermId>,
+    pub(crate) name: Option<TermId>,
+    /// Tokens of the speaker's name where the text begins with it.
+    pub(crate) label_tokens: u32,
+    /// Tokens of its text.
+    pub(crate) tokens: u32,
+    /// Whether a user says it.
+    pub(crate) is_user: bool,
 }
 
 /// The terms of a piece.
@@ -48,6 +60,8 @@ pub(crate) struct Digest {
     pieces: Vec<StoredPiece>,
     documents: Vec<Stored>,
     n_words: u64,
+    /// Numbers of those who speak.
+    speakers: HashMap<String, u32>,
 }
 
 /// What is known of a term.
@@ -59,6 +73,10 @@ struct Known {
     occurrences: u32,
     /// Its newest posting.
     last_posting: usize,
+    /// The newest message that holds it.
+    last_message: u32,
+    /// Whether it is of the name of somebody who speaks.
+    is_speaker: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +84,8 @@ struct StoredPiece {
     place: Piece,
     signs: Signs,
     postings_end: usize,
+    /// A hash of its set of terms; 0 for none.
+    same: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +93,18 @@ struct Stored {
     pieces_end: usize,
     form: Form,
     n_words: u32,
-    speaker: Option<TermId>,
+    speaker: Option<u32>,
+    name: Option<TermId>,
+    label_tokens: u32,
+    tokens: u32,
+    is_user: bool,
 }
+
+/// A term said no longer ago than this many messages is an echo.
+const ECHO_MESSAGES: u32 = 10;
+
+/// Occurrences beyond this many make a term no more of a topic.
+const MAX_OCCURRENCES: u32 = 1 << 16;
 
 /// The part number of the piece that stands for a message's calls and refusal, which are never cut.
 const NO_PART: u32 = u32::MAX;
@@ -82,16 +112,33 @@ const NO_PART: u32 = u32::MAX;
 impl Digest {
     /// Reads a message's words. Cost: O(bytes).
     pub(crate) fn push(&mut self, message: &Message, pieces: &Pieces) {
+        let name = message.name.as_deref().and_then(|name| self.learn_speaker(name));
+        let is_answer = self.documents.last().is_some_and(|last| {
+            let start = self.documents.len().checked_sub(2).map_or(0, |before| self.documents[before].pieces_end);
+            last.pieces_end > start && self.pieces[last.pieces_end - 1].signs.has(Cues::QUESTION)
+        });
         let first_posting = self.postings.len();
         let mut n_words = 0;
-        for (place, i) in pieces.list.iter().zip(0_u32..) {
+        for (i, place) in pieces.list.iter().enumerate() {
             let Some(Part::Text(text)) = message.parts.get(place.part as usize) else { continue };
-            let text = &text[place.range()];
+            let mut text = &text[place.range()];
+            if i == 0 {
+                text = text.get(pieces.label_bytes..).unwrap_or(text);
+            }
             let mut reading = Reading::new(self, first_posting);
             read(text, &mut reading);
             n_words += reading.n_words;
-            let signs = reading.signs.of(text, i == 0);
-            self.end_piece(*place, signs);
+            let (mut signs, same) = reading.end();
+            let mut add = |holds: bool, cue: Cues| {
+                if holds {
+                    signs.add(cue);
+                }
+            };
+            add(asks(text), Cues::QUESTION);
+            add(i == 0, Cues::FIRST_SENTENCE);
+            add(i > 0 && i + 1 == pieces.list.len(), Cues::LAST_SENTENCE);
+            add(is_answer, Cues::ANSWER);
+            self.end_piece(*place, signs, same);
         }
         if message.refusal.is_some() || !message.tool_calls.is_empty() {
             let mut reading = Reading::new(self, first_posting);
@@ -103,22 +150,40 @@ impl Digest {
                 read(&call.arguments, &mut reading);
             }
             n_words += reading.n_words;
-            self.end_piece(Piece { part: NO_PART, start: 0, end: 0, tokens: SliceTokens::default() }, Signs::default());
+            let place = Piece { part: NO_PART, start: 0, end: 0, tokens: SliceTokens::default() };
+            self.end_piece(place, Signs::default(), 0);
         }
-        let speaker = message.name.as_deref().and_then(|name| self.first_term(name));
+        let is_speech = matches!(message.role, Role::User | Role::Assistant) && message.tool_calls.is_empty();
+        let speaker = is_speech.then(|| self.speaker(message.name.as_deref().unwrap_or(message.role.as_str())));
         self.n_words += u64::from(n_words);
-        self.documents.push(Stored { pieces_end: self.pieces.len(), form: pieces.form, n_words, speaker });
+        let pieces_end = self.pieces.len();
+        let is_user = message.role == Role::User;
+        let Pieces { form, label_tokens, .. } = *pieces;
+        let tokens = pieces.list.iter().map(|piece| piece.tokens.inner + piece.tokens.join).sum();
+        self.documents.push(Stored { pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user });
     }
 
-    fn end_piece(&mut self, place: Piece, signs: Signs) {
-        self.pieces.push(StoredPiece { place, signs, postings_end: self.postings.len() });
+    fn end_piece(&mut self, place: Piece, signs: Signs, same: u32) {
+        self.pieces.push(StoredPiece { place, signs, postings_end: self.postings.len(), same });
     }
 
-    fn first_term(&mut self, name: &str) -> Option<TermId> {
+    fn speaker(&mut self, name: &str) -> u32 {
+        if let Some(&speaker) = self.speakers.get(name) {
+            return speaker;
+        }
+        let speaker = u32::try_from(self.speakers.len()).expect("there are no more speakers than messages");
+        self.speakers.insert(name.to_owned(), speaker);
+        speaker
+    }
+
+    /// The first word of a speaker's name; all its words are no names of others from here on.
+    fn learn_speaker(&mut self, name: &str) -> Option<TermId> {
         let mut first = None;
         read(name, &mut |word: &[u8], _: Word| {
-            if first.is_none() {
-                first = self.terms.learn(word).term;
+            if let Some(term) = self.terms.learn(word).term {
+                first.get_or_insert(term);
+                self.known.resize(self.terms.len(), Known::default());
+                self.known[term as usize].is_speaker = true;
             }
         });
         self.known.resize(self.terms.len(), Known::default());
@@ -126,32 +191,36 @@ impl Digest {
     }
 
     /// Takes note of one more occurrence of a term in the piece that is being read, of the message whose postings begin at
-    /// `first_posting`.
-    fn count(&mut self, term: TermId, first_posting: usize) {
+    /// `first_posting`; tells whether it is new to the piece, and then whether it was said shortly before.
+    fn count(&mut self, term: TermId, first_posting: usize) -> (bool, bool) {
         if term as usize >= self.known.len() {
             self.known.resize(self.terms.len(), Known::default());
         }
         let piece_start = self.pieces.last().map_or(0, |last| last.postings_end);
+        let message = u32::try_from(self.documents.len()).unwrap_or(u32::MAX);
         let known = &mut self.known[term as usize];
         let is_known = known.occurrences > 0;
         known.occurrences = known.occurrences.saturating_add(1);
         if is_known && known.last_posting >= piece_start {
             let count = &mut self.counts[known.last_posting];
             *count += u8::from(*count & MAX_COUNT < MAX_COUNT);
-        } else {
-            let is_repeated = is_known && known.last_posting >= first_posting;
-            known.messages += u32::from(!is_repeated);
-            known.last_posting = self.postings.len();
-            self.postings.push(term);
-            self.counts.push(1 | if is_repeated { REPEATED } else { 0 });
+            return (false, false);
         }
+        let is_echo = is_known && message - known.last_message <= ECHO_MESSAGES;
+        let is_repeated = is_known && known.last_posting >= first_posting;
+        known.messages += u32::from(!is_repeated);
+        known.last_posting = self.postings.len();
+        known.last_message = message;
+        self.postings.push(term);
+        self.counts.push(1 | if is_repeated { REPEATED } else { 0 });
+        (true, is_echo)
     }
 
     /// Message `i`.
     pub(crate) fn document(&self, i: usize) -> Document {
-        let Stored { pieces_end, form, n_words, speaker } = self.documents[i];
+        let Stored { pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user } = self.documents[i];
         let start = if i == 0 { 0 } else { self.documents[i - 1].pieces_end };
-        Document { pieces: start..pieces_end, form, n_words, speaker }
+        Document { pieces: start..pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user }
     }
 
     /// Place and tokens of piece `p`; none for one that stands for calls or a refusal.
@@ -169,6 +238,11 @@ impl Digest {
         let start = if p == 0 { 0 } else { self.pieces[p - 1].postings_end };
         let end = self.pieces[p].postings_end;
         Postings { terms: &self.postings[start..end], counts: &self.counts[start..end] }
+    }
+
+    /// A hash of the terms of piece `p`, the same for pieces that say the same; 0 for a piece without terms.
+    pub(crate) fn same(&self, p: usize) -> u32 {
+        self.pieces[p].same
     }
 
     /// Messages read so far.
@@ -214,8 +288,29 @@ impl Digest {
     /// For each term, how much of the talk it carries: `ln(occurrences) * idf`.
     #[expect(clippy::cast_precision_loss, reason = "a count needs no more than 24 bits")]
     pub(crate) fn topic(&self, idf: &[f32]) -> Vec<f32> {
-        let weight = |(known, idf): (&Known, &f32)| (known.occurrences.max(1) as f32).ln() * idf;
-        self.known.iter().zip(idf).map(weight).collect()
+        let mut by_count: Vec<f32> = Vec::new();
+        let mut weight = |n: u32| {
+            let slot = n.min(MAX_OCCURRENCES) as usize;
+            if slot >= by_count.len() {
+                by_count.resize(slot + 1, f32::NAN);
+            }
+            if by_count[slot].is_nan() {
+                by_count[slot] = ln(slot.max(1) as f32);
+            }
+            by_count[slot]
+        };
+        let is_topic = self.terms.kinds().iter().map(|kind| !kind.has(Cues::NO_TOPIC));
+        let weights = self.known.iter().zip(idf).zip(is_topic);
+        weights.map(|((known, idf), is_topic)| if is_topic { weight(known.occurrences) * idf } else { 0.0 }).collect()
+    }
+
+    /// For each term, how much of a fact it may be: `idf`, but for words too vague for that.
+    pub(crate) fn fact(&self, idf: &[f32]) -> Vec<f32> {
+        let kinds = self.terms.kinds().iter();
+        idf.iter()
+            .zip(kinds)
+            .map(|(&idf, kind)| if kind.has(Cues::NO_FACT) || kind.has(Cues::NO_TOPIC) { 0.0 } else { idf })
+            .collect()
     }
 
     /// The distinct known terms of a query, ascending.
@@ -233,26 +328,52 @@ impl Digest {
 /// A piece on its way into the digest.
 struct Reading<'d> {
     digest: &'d mut Digest,
-    signs: Signs,
+    signs: SignReader,
     n_words: u32,
+    n_distinct: u32,
+    n_echoes: u32,
+    same: u32,
     /// Where the postings of its message begin.
     first_posting: usize,
 }
 
 impl<'d> Reading<'d> {
     fn new(digest: &'d mut Digest, first_posting: usize) -> Self {
-        Self { digest, signs: Signs::default(), n_words: 0, first_posting }
+        let signs = SignReader::default();
+        Self { digest, signs, n_words: 0, n_distinct: 0, n_echoes: 0, same: 0, first_posting }
+    }
+
+    fn end(self) -> (Signs, u32) {
+        let mut signs = self.signs.signs;
+        let echo = 255 * u64::from(self.n_echoes) / u64::from(self.n_distinct.max(1));
+        signs.echo = u8::try_from(echo).unwrap_or(u8::MAX);
+        (signs, self.same)
     }
 }
 
 impl Reader for Reading<'_> {
     fn word(&mut self, lower: &[u8], how: Word) {
         let meaning = self.digest.terms.learn(lower);
+        let mut is_speaker = false;
         if let Some(term) = meaning.term {
             self.n_words = self.n_words.saturating_add(1);
-            self.digest.count(term, self.first_posting);
+            let (is_new, is_echo) = self.digest.count(term, self.first_posting);
+            self.n_distinct += u32::from(is_new);
+            self.n_echoes += u32::from(is_echo);
+            if is_new {
+                // Order does not matter, and no term counts as none.
+                self.same = self
+                    .same
+                    .wrapping_add(term.wrapping_add(1).wrapping_mul(0x9E37_79B1).rotate_left(term % 31))
+                    .max(1);
+            }
+            is_speaker = self.digest.known[term as usize].is_speaker;
         }
-        self.signs.see_word(meaning.cues, how);
+        let mut cues = meaning.cues;
+        if let Some(term) = meaning.term {
+            cues.add(self.digest.terms.kinds()[term as usize]);
+        }
+        self.signs.see_word(cues, how, is_speaker);
     }
 
     fn mark(&mut self, mark: char, opens: bool) {

@@ -46,6 +46,9 @@ pub(crate) struct Pieces {
     pub(crate) list: Vec<Piece>,
     /// Tokens of the whole message.
     pub(crate) tokens: u64,
+    /// Bytes and tokens of the speaker's name at the beginning of the first piece, as in "Ana: hello".
+    pub(crate) label_bytes: usize,
+    pub(crate) label_tokens: u32,
 }
 
 /// Texts longer than this are not cut: places in them are 32 bits wide.
@@ -73,8 +76,28 @@ impl Pieces {
             }));
             tokens as u64
         });
-        Self { form, list, tokens }
+        let label = label(message);
+        let label_tokens = if label.is_empty() { 0 } else { tokenizer.count(label) };
+        Self {
+            form,
+            list,
+            tokens,
+            label_bytes: label.len(),
+            label_tokens: u32::try_from(label_tokens).unwrap_or(u32::MAX),
+        }
     }
+}
+
+/// The beginning of a text that says who speaks, as the message's name does.
+fn label(message: &Message) -> &str {
+    let (Some(name), Some(text)) = (&message.name, message.texts().next()) else { return "" };
+    let text = text.trim_start();
+    let Some(end) = text.find([':', '：']).filter(|&end| end <= 2 * name.len() + 8) else { return "" };
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    if letters(&text[..end]) != letters(name) {
+        return "";
+    }
+    &text[..end + text[end..].chars().next().map_or(0, char::len_utf8)]
 }
 
 /// What stands in for a lone surrogate. Its text cannot be cut here: only the caller's own object has the real character.

@@ -1,5 +1,6 @@
 //! What each piece and each group of messages is worth keeping: the one interface between a history and the choice of a window.
 
+use super::cues::Cues;
 use super::density::density;
 use super::digest::{Digest, MAX_COUNT, REPEATED};
 use super::terms::TermId;
@@ -21,8 +22,9 @@ pub(crate) struct Candidate {
 /// fact, for each token. With one, BM25 with each message's neighbours, and density where the query says nothing.
 ///
 /// Cost: O(distinct terms of all messages).
-pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], mean_tokens: f32, query: Option<&str>) -> Vec<f32> {
-    let pieces = density(digest, mean_tokens);
+pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], query: Option<&str>) -> Vec<f32> {
+    let mut pieces = density(digest);
+    lift_prohibitions(digest, &mut pieces);
     let density: Vec<f32> = candidates.iter().map(|candidate| of_group(digest, &pieces, candidate)).collect();
     match query.map(|query| digest.query_terms(query)) {
         Some(terms) if !terms.is_empty() => by_query(digest, &digest.idf(), candidates, &density, &terms),
@@ -31,13 +33,28 @@ pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], mean_tokens: f32,
 }
 
 /// The worth of each piece per token it costs.
-pub(crate) fn piece_worth(digest: &Digest, mean_tokens: f32, query: Option<&str>) -> Vec<f32> {
-    let density = density(digest, mean_tokens);
+pub(crate) fn piece_worth(digest: &Digest, query: Option<&str>) -> Vec<f32> {
+    let mut density = density(digest);
+    lift_prohibitions(digest, &mut density);
     let Some(terms) = query.map(|query| digest.query_terms(query)).filter(|terms| !terms.is_empty()) else {
         return density;
     };
     let _ = terms;
     density
+}
+
+/// What a user forbids or demands outweighs all else: by more than any two densities differ, which are within e^+-10 of 1.
+const PROHIBITION: f32 = 1e12;
+
+fn lift_prohibitions(digest: &Digest, pieces: &mut [f32]) {
+    for document in (0..digest.len()).map(|i| digest.document(i)).filter(|document| document.is_user) {
+        for p in document.pieces {
+            let signs = digest.signs(p);
+            if signs.has(Cues::PROHIBITION) && !signs.has(Cues::QUESTION) {
+                pieces[p] *= PROHIBITION;
+            }
+        }
+    }
 }
 
 /// Tokens a message pays beyond its words.
@@ -52,7 +69,7 @@ fn of_group(digest: &Digest, pieces: &[f32], candidate: &Candidate) -> f32 {
             sum += pieces[p] * (tokens + OVERHEAD_TOKENS);
         }
     }
-    sum / (tokens(candidate) + OVERHEAD_TOKENS)
+    sum / tokens(candidate).max(1.0)
 }
 
 /// BM25's saturation and length constants. Source: Robertson and Zaragoza (2009), the customary values.
@@ -110,7 +127,7 @@ fn bm25(digest: &Digest, idf: &[f32], query: &[TermId]) -> Vec<f32> {
         }
         let sum: f32 =
             found.iter().map(|&(term, count)| idf[term as usize] * count * (K1 + 1.0) / (count + K1 * length)).sum();
-        if document.speaker.is_some_and(|speaker| wanted[speaker as usize]) { sum * SPEAKER } else { sum }
+        if document.name.is_some_and(|name| wanted[name as usize]) { sum * SPEAKER } else { sum }
     };
     (0..digest.len()).map(score).collect()
 }

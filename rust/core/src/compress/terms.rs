@@ -24,7 +24,8 @@ pub(crate) struct Terms {
     letters: Vec<u8>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    term_count: u32,
+    /// What is told of each term by its number: `NO_FACT` and `NO_TOPIC`.
+    kinds: Vec<Cues>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +74,7 @@ impl Terms {
         let text = std::str::from_utf8(word).unwrap_or_default();
         let stem = stem(text);
         let term = if stem.len() == text.len() {
-            self.new_term()
+            self.new_term(text)
         } else {
             // The stem is a word of its own, so that any inflection finds the same number.
             let surface = self.find(stem.as_bytes()).unwrap_or_else(|| self.add(stem.as_bytes()));
@@ -82,9 +83,9 @@ impl Terms {
         self.insert(word, term, Cues::of(text))
     }
 
-    fn new_term(&mut self) -> TermId {
-        let term = self.term_count;
-        self.term_count += 1;
+    fn new_term(&mut self, stem: &str) -> TermId {
+        let term = u32::try_from(self.kinds.len()).expect("there are no more terms than distinct words");
+        self.kinds.push(Cues::of(stem));
         term
     }
 
@@ -100,7 +101,12 @@ impl Terms {
 
     /// Numbers given so far: every [`TermId`] is below it.
     pub(crate) fn len(&self) -> usize {
-        self.term_count as usize
+        self.kinds.len()
+    }
+
+    /// What is told of each term, by its number.
+    pub(crate) fn kinds(&self) -> &[Cues] {
+        &self.kinds
     }
 }
 
