@@ -4,8 +4,10 @@
 //! appended to a [`History`], and [`History::fit`] chooses which of them make the best legal window under a budget.
 
 mod compress;
+pub mod cut;
 pub mod error;
 pub mod history;
+pub mod json;
 pub mod memory;
 pub mod message;
 pub mod retain;
