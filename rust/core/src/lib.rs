@@ -11,6 +11,7 @@ pub mod json;
 pub mod memory;
 pub mod message;
 pub mod retain;
+pub mod shrink;
 pub mod simd;
 pub mod tokens;
 
