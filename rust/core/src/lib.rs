@@ -7,9 +7,11 @@ mod compress;
 mod cut;
 pub mod error;
 pub mod history;
+pub mod json;
 pub mod memory;
 pub mod message;
 pub mod retain;
+pub mod shrink;
 pub mod simd;
 pub mod tokens;
 

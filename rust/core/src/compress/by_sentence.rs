@@ -251,7 +251,9 @@ impl<'h> SentenceChoice<'h> {
 
     fn take_smallest(&mut self) {
         if let Some((cheapest, _)) = self.smallest() {
-            cheapest.into_iter().for_each(|c| self.put(c));
+            for c in cheapest {
+                self.put(c);
+            }
         }
     }
 

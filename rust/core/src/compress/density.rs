@@ -38,7 +38,9 @@ pub(crate) fn density(digest: &Digest) -> Vec<f32> {
         }
     }
     level(digest, &registers, &mut scores, &costs);
-    scores.iter_mut().for_each(|score| *score = exp(*score));
+    for score in &mut scores {
+        *score = exp(*score);
+    }
     scores
 }
 

@@ -6,21 +6,21 @@ use std::f32::consts::{LN_2, SQRT_2};
 /// The natural logarithm of a positive, normal number.
 pub(crate) fn ln(x: f32) -> f32 {
     let bits = x.to_bits();
-    // x = m * 2^e with m in [1/sqrt(2), sqrt(2)).
+    // x = mantissa * 2^exponent, the mantissa in [1/sqrt(2), sqrt(2)).
     #[expect(clippy::cast_possible_wrap, reason = "the exponent has 8 bits")]
-    let mut e = (bits >> 23) as i32 - 127;
-    let mut m = f32::from_bits((bits & 0x007F_FFFF) | 0x3F80_0000);
-    if m >= SQRT_2 {
-        m *= 0.5;
-        e += 1;
+    let mut exponent = (bits >> 23) as i32 - 127;
+    let mut mantissa = f32::from_bits((bits & 0x007F_FFFF) | 0x3F80_0000);
+    if mantissa >= SQRT_2 {
+        mantissa *= 0.5;
+        exponent += 1;
     }
     // ln m = 2 artanh((m - 1) / (m + 1)), by its series.
-    let t = (m - 1.0) / (m + 1.0);
-    let s = t * t;
-    let series = 2.0 * t * (1.0 + s * (1.0 / 3.0 + s * (1.0 / 5.0 + s * (1.0 / 7.0 + s / 9.0))));
-    #[expect(clippy::cast_precision_loss, reason = "|e| < 256")]
-    let exponent = e as f32 * LN_2;
-    exponent + series
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = t * t;
+    let series = 2.0 * t * (1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0 + square / 9.0))));
+    #[expect(clippy::cast_precision_loss, reason = "the exponent is below 256")]
+    let whole = exponent as f32 * LN_2;
+    whole + series
 }
 
 /// e to the power of `x`, which is cut to -80 .. 80.

@@ -95,7 +95,7 @@ fn closed(text: &str, at: usize) -> usize {
 fn is_abbreviation(before: &[u8]) -> bool {
     let word = before.iter().rev().take_while(|b| !b.is_ascii_whitespace()).count();
     let word = &before[before.len() - word..];
-    let is_first = before[..before.len() - word.len()].iter().all(|b| b.is_ascii_whitespace());
+    let is_first = before[..before.len() - word.len()].iter().all(u8::is_ascii_whitespace);
     match word {
         [letter] if letter.is_ascii_alphabetic() => !matches!(letter, b'I'),
         [b'M', b'r' | b's'] | [b'D', b'r'] | [b'S', b't'] | [b'M', b'r', b's'] | [b'v', b's'] => true,
