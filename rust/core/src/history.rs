@@ -1,12 +1,13 @@
 //! A chat history: messages counted once when they come, and the groups that stay or go together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashbrown::HashMap;
 
 use crate::compress::digest::Digest;
 use crate::compress::fit::{FitOptions, fit};
 use crate::compress::pieces::Pieces;
+use crate::compress::values::Values;
 use crate::compress::window::Window;
 use crate::error::Result;
 use crate::message::{Message, Role};
@@ -74,6 +75,10 @@ pub struct History {
     open_calls: HashMap<String, Vec<usize>>,
     tokens: u64,
     digest: Digest,
+    /// Whether there was a tool call.
+    has_tools: bool,
+    /// Read when a window is first chosen by sentence from a history with tools.
+    values: Mutex<Values>,
 }
 
 impl History {
@@ -90,6 +95,8 @@ impl History {
             open_calls: HashMap::new(),
             tokens: 0,
             digest: Digest::default(),
+            has_tools: false,
+            values: Mutex::default(),
         }
     }
 
@@ -106,6 +113,7 @@ impl History {
             self.close_calls();
         }
         self.digest.push(&message, &pieces);
+        self.has_tools |= !message.tool_calls.is_empty();
         self.tokens += tokens;
         self.is_dropped.push(is_orphan);
         if is_orphan {
@@ -219,6 +227,23 @@ impl History {
 
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
+    }
+
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    pub(crate) fn has_tools(&self) -> bool {
+        self.has_tools
+    }
+
+    /// The values of the pieces; what a call that panicked left of them is dropped and read anew.
+    pub(crate) fn values(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(|poisoned| {
+            let mut values = poisoned.into_inner();
+            *values = Values::default();
+            values
+        })
     }
 
     pub(crate) fn digest(&self) -> &Digest {

@@ -1,8 +1,8 @@
 //! What is left of a message that is kept in part, and what that costs.
 
 use super::digest::Digest;
-use super::pieces::Piece;
-use crate::cut::CUT_MARK;
+use super::pieces::{Form, Piece, data_of};
+use crate::cut::{CUT_KEY, CUT_MARK};
 use crate::history::History;
 use crate::message::Part;
 
@@ -39,7 +39,11 @@ pub(crate) fn cut_tokens(history: &History, index: usize, kept: &[bool], marks: 
 /// The same without counting anything, where every border between what is kept and what is not is exact.
 fn sum_of_pieces(history: &History, index: usize, kept: &[bool], marks: MarkTokens) -> Option<u64> {
     let digest = history.digest();
-    let pieces = digest.document(index).pieces;
+    let document = digest.document(index);
+    if document.form != Form::Text {
+        return None;
+    }
+    let pieces = document.pieces;
     let mut tokens = history.message_tokens(index);
     let mut part = None;
     let mut was_kept = true;
@@ -69,6 +73,12 @@ fn sum_of_pieces(history: &History, index: usize, kept: &[bool], marks: MarkToke
 pub(crate) fn cut_texts(history: &History, index: usize, kept: &[bool]) -> Vec<(usize, String)> {
     let message = history.message(index).expect("groups hold messages of the history");
     let digest = history.digest();
+    let pieces = digest.document(index).pieces;
+    if digest.document(index).form == Form::Json
+        && let ([Part::Text(text)], Some(json)) = (message.parts.as_slice(), data_of(message))
+    {
+        return vec![(0, json.cut(text, &kept[pieces.start..pieces.start + json.leaf_count()], CUT_KEY))];
+    }
     let mut texts = Vec::new();
     for (part, content) in message.parts.iter().enumerate() {
         let Part::Text(text) = content else { continue };

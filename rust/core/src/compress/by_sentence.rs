@@ -1,14 +1,18 @@
 //! The choice by pieces of messages: the worthiest that fit, each paying for its message when it is the first of it.
 
-use hashbrown::HashSet;
+use std::ops::Range;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::assemble::{MarkTokens, cut_texts, cut_tokens};
 use super::fit::{Choice, Plan};
-use super::pieces::Form;
+use super::pieces::{Form, data_of};
 use super::select::piece_worth;
 use super::window::Entry;
 use crate::error::{Error, Result};
 use crate::history::{Group, History};
+use crate::json::Document;
+use crate::tokens::slices::SliceTokens;
 
 /// A choice of pieces in the making.
 pub(crate) struct SentenceChoice<'h> {
@@ -31,6 +35,18 @@ pub(crate) struct SentenceChoice<'h> {
     budget_tokens: u64,
     /// Tokens that may still be spent, by the pieces' own counts.
     left: i64,
+    /// By group: exact tokens of what is kept, where that did not change since it was counted.
+    exact: Vec<Option<u64>>,
+    /// By group: its candidates.
+    of_group: Vec<Range<u32>>,
+    /// By message: the JSON text of a result that is cut between its values, and which of its containers hold a kept one.
+    data: HashMap<usize, Data>,
+}
+
+/// A JSON result that may be cut.
+struct Data {
+    json: Document,
+    is_open: Vec<bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +76,9 @@ impl<'h> SentenceChoice<'h> {
             taken: Vec::new(),
             budget_tokens,
             left: signed(budget_tokens - plan.required_tokens),
+            exact: vec![None; groups.len()],
+            of_group: vec![0..0; groups.len()],
+            data: HashMap::new(),
         };
         let worth = piece_worth(history.digest(), query);
         let mut keys: Vec<u64> = Vec::with_capacity(n_pieces);
@@ -82,6 +101,7 @@ impl<'h> SentenceChoice<'h> {
         let mut frame = signed(group.tokens);
         let mut frame_worth = 0.0_f32;
         let mut is_cut = false;
+        let first = number(self.candidates.len());
         let mut add = |candidate: Candidate, worth: f32| {
             let number = number(self.candidates.len());
             keys.push(u64::from(worth.max(0.0).to_bits()) << 32 | u64::from(number));
@@ -99,12 +119,18 @@ impl<'h> SentenceChoice<'h> {
                     digest.place(p).map_or(0, |place| i64::from(place.tokens.inner) + i64::from(place.tokens.join));
                 add(Candidate { group: number(g), message: number(i), piece: Some(number(p)) }, worth[p]);
             }
-            frame += signed(self.marks.head);
+            let json = if document.form == Form::Json { self.history.message(i).and_then(data_of) } else { None };
+            frame += if json.is_some() { NOTE_TOKENS } else { signed(self.marks.head) };
+            if let Some(json) = json {
+                let is_open = vec![false; json.nodes().len()];
+                self.data.insert(i, Data { json, is_open });
+            }
         }
         if is_cut {
             add(Candidate { group: number(g), message: number(group.start), piece: None }, frame_worth);
         }
         self.frames[g] = frame.max(0).cast_unsigned();
+        self.of_group[g] = first..number(self.candidates.len());
     }
 
     /// What taking a candidate costs now, by the pieces' own counts.
@@ -123,6 +149,9 @@ impl<'h> SentenceChoice<'h> {
                 .and_then(|q| digest.place(q))
                 .filter(|other| other.part == place.part)
         };
+        if let Some(data) = self.data.get(&(candidate.message as usize)) {
+            return opening + data.cost(p - pieces.start, place.tokens);
+        }
         let (before, after) = (p.checked_sub(1).and_then(beside), beside(p + 1));
         let mark = signed(self.marks.inner);
         let mut cost = i64::from(place.tokens.inner) - mark;
@@ -139,25 +168,103 @@ impl<'h> SentenceChoice<'h> {
         opening + cost
     }
 
-    /// Takes a candidate if it fits and is not there yet.
-    fn take_one(&mut self, c: u32) -> bool {
+    /// Takes a candidate if it fits and is not there yet; returns the candidates that this makes cheaper, itself among them.
+    pub(crate) fn take_one(&mut self, c: u32) -> Option<Range<u32>> {
         let candidate = self.candidates[c as usize];
-        let is_open = self.keep[candidate.group as usize];
-        if candidate.piece.map_or(is_open, |p| self.kept[p as usize]) {
-            return false;
-        }
         let cost = self.cost(candidate);
-        let fits = cost <= self.left;
-        if fits {
-            self.left -= cost;
-            self.put(c);
+        if self.is_taken(c) || cost > self.left {
+            return None;
         }
-        fits
+        self.left -= cost;
+        let was_open = self.keep[candidate.group as usize];
+        self.put(c);
+        let cheaper = self.opened_by(candidate).map_or(c.saturating_sub(1)..c + 2, |leaves| {
+            let leaf = candidate.piece.map_or(0, |p| p as usize) - self.pieces_of(candidate).start;
+            c - number(leaf) + number(leaves.start)..c - number(leaf) + number(leaves.end)
+        });
+        let group = self.of_group[candidate.group as usize].clone();
+        Some(if was_open { cheaper.start.max(group.start)..cheaper.end.min(group.end) } else { group })
+    }
+
+    /// Opens the containers around a leaf; the leaves of the outermost that was not open.
+    fn opened_by(&mut self, candidate: Candidate) -> Option<Range<usize>> {
+        let start = self.pieces_of(candidate).start;
+        let data = self.data.get_mut(&(candidate.message as usize))?;
+        let leaf = candidate.piece? as usize - start;
+        let closed: Vec<usize> = data.json.leaf_path(leaf).take_while(|&at| !data.is_open[at]).collect();
+        for &at in &closed {
+            data.is_open[at] = true;
+        }
+        let outermost = closed.last().copied().unwrap_or(data.json.leaf(leaf));
+        let leaves = data.json.leaf_count();
+        let first = partition(leaves, |i| data.json.leaf(i) < outermost);
+        Some(first..partition(leaves, |i| data.json.leaf(i) < data.json.nodes()[outermost].end()))
+    }
+
+    fn pieces_of(&self, candidate: Candidate) -> Range<usize> {
+        self.history.digest().document(candidate.message as usize).pieces
+    }
+
+    pub(crate) fn history(&self) -> &'h History {
+        self.history
+    }
+
+    /// Tokens that may still be spent, by the pieces' own counts.
+    pub(crate) fn left(&self) -> i64 {
+        self.left
+    }
+
+    pub(crate) fn is_required(&self, group: usize) -> bool {
+        self.is_required[group]
+    }
+
+    pub(crate) fn n_candidates(&self) -> u32 {
+        number(self.candidates.len())
+    }
+
+    pub(crate) fn group_of(&self, c: u32) -> usize {
+        self.candidates[c as usize].group as usize
+    }
+
+    /// What taking a candidate costs now, by the pieces' own counts.
+    pub(crate) fn cost_of(&self, c: u32) -> i64 {
+        self.cost(self.candidates[c as usize])
+    }
+
+    pub(crate) fn is_taken(&self, c: u32) -> bool {
+        let Candidate { group, piece, .. } = self.candidates[c as usize];
+        piece.map_or(self.keep[group as usize], |p| self.kept[p as usize])
+    }
+
+    /// Calls `f` with each piece that taking a candidate brings: itself, and what is not cut of a group that it opens.
+    pub(crate) fn each_piece(&self, c: u32, mut f: impl FnMut(usize)) {
+        let Candidate { group, piece, .. } = self.candidates[c as usize];
+        if let Some(p) = piece {
+            f(p as usize);
+        }
+        if !self.keep[group as usize] {
+            let group = &self.history.groups()[group as usize];
+            let live = (group.start..group.end).filter(|&i| self.history.is_live(i));
+            let whole = live.map(|i| self.history.digest().document(i)).filter(|document| document.form == Form::Whole);
+            whole.flat_map(|document| document.pieces).for_each(f);
+        }
+    }
+
+    /// Calls `f` with each piece that is in the window so far.
+    pub(crate) fn each_kept_piece(&self, mut f: impl FnMut(usize)) {
+        for (g, group) in self.history.groups().iter().enumerate().filter(|(g, _)| self.keep[*g]) {
+            for i in (group.start..group.end).filter(|&i| self.history.is_live(i)) {
+                let document = self.history.digest().document(i);
+                let is_whole = self.is_required[g] || document.form == Form::Whole;
+                document.pieces.filter(|&p| is_whole || self.kept[p]).for_each(&mut f);
+            }
+        }
     }
 
     fn put(&mut self, c: u32) {
         let Candidate { group, piece, .. } = self.candidates[c as usize];
         self.keep[group as usize] = true;
+        self.exact[group as usize] = None;
         self.n_taken[group as usize] += 1;
         if let Some(p) = piece {
             self.kept[p as usize] = true;
@@ -173,6 +280,7 @@ impl<'h> SentenceChoice<'h> {
             self.kept[p as usize] = false;
         }
         self.n_taken[group] -= 1;
+        self.exact[group] = None;
         self.keep[group] = self.n_taken[group] > 0;
         Some(candidate)
     }
@@ -206,18 +314,22 @@ impl<'h> SentenceChoice<'h> {
         }
     }
 
+    /// Exact tokens of the window so far.
+    fn total(&mut self) -> u64 {
+        let groups = self.history.groups();
+        for (g, group) in groups.iter().enumerate() {
+            if self.exact[g].is_none() {
+                self.exact[g] = Some(self.tokens(g, group).unwrap_or(0));
+            }
+        }
+        self.exact.iter().flatten().sum()
+    }
+
     /// Makes the exact count hold: gives back what was taken last until it does.
     pub(crate) fn settle(&mut self) {
-        let groups = self.history.groups();
-        let mut exact: Vec<u64> =
-            groups.iter().enumerate().map(|(g, group)| self.tokens(g, group).unwrap_or(0)).collect();
-        let mut total: u64 = exact.iter().sum();
-        while total > self.budget_tokens {
-            let Some(candidate) = self.pop() else { break };
-            let g = candidate.group as usize;
-            let now = self.tokens(g, &groups[g]).unwrap_or(0);
-            total = total - exact[g] + now;
-            exact[g] = now;
+        let mut total = self.total();
+        while total > self.budget_tokens && self.pop().is_some() {
+            total = self.total();
         }
         if total == 0 && !self.is_required.contains(&true) {
             self.take_smallest();
@@ -295,6 +407,21 @@ impl Choice for SentenceChoice<'_> {
     }
 
     fn take(&mut self, wanted: &dyn Fn(usize) -> bool) {
+        for _ in 0..MAX_ROUNDS {
+            self.take_once(wanted);
+            // What was estimated too high can be spent again.
+            let left = signed(self.budget_tokens) - signed(self.total());
+            if left <= self.left {
+                break;
+            }
+            self.left = left;
+        }
+    }
+}
+
+impl SentenceChoice<'_> {
+    fn take_once(&mut self, wanted: &dyn Fn(usize) -> bool) {
+        self.take_values(wanted);
         // What says the same as a piece that is kept already waits until the rest has had its turn.
         let mut said = HashSet::new();
         let mut waiting = Vec::new();
@@ -307,7 +434,7 @@ impl Choice for SentenceChoice<'_> {
             let same = piece.map_or(0, |p| self.history.digest().same(p as usize));
             if same != 0 && said.contains(&same) {
                 waiting.push(c);
-            } else if self.take_one(c) {
+            } else if self.take_one(c).is_some() {
                 said.insert(same);
             }
         }
@@ -315,6 +442,40 @@ impl Choice for SentenceChoice<'_> {
             self.take_one(c);
         }
     }
+}
+
+/// How often what is left over is spent again.
+const MAX_ROUNDS: usize = 4;
+
+/// Tokens of the note of what went in a JSON text, and of brackets: `{"[…]": 12}`.
+const NOTE_TOKENS: i64 = 8;
+/// Tokens of the marks that open and close a container.
+const CONTAINER_TOKENS: i64 = 2;
+/// Tokens of the marks around a leaf. A border in the source may hold containers and their keys; they are counted by themselves.
+const LEAF_BORDER: u32 = 3;
+/// Bytes of a key for each token, about.
+const KEY_BYTES: usize = 4;
+
+impl Data {
+    /// About what leaf `leaf` costs: itself, and the containers around it that no kept leaf opened.
+    fn cost(&self, leaf: usize, tokens: SliceTokens) -> i64 {
+        let closed = self.json.leaf_path(leaf).take_while(|&at| !self.is_open[at]);
+        let opening: i64 = closed
+            .filter_map(|at| self.json.nodes()[at].key().or(self.json.nodes()[at].parent().map(|_| 0..0)))
+            .map(|key| CONTAINER_TOKENS + i64::try_from(key.len() / KEY_BYTES).unwrap_or(0))
+            .sum();
+        i64::from(tokens.inner) + i64::from(tokens.join.min(LEAF_BORDER)) + opening
+    }
+}
+
+/// How many of `0..n` come before the first that does not satisfy `is_before`.
+fn partition(n: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, n);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 fn signed(tokens: u64) -> i64 {

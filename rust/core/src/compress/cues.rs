@@ -52,6 +52,8 @@ impl Cues {
     pub(crate) const ARTICLE: Self = Self(1 << 25);
     /// "never".
     pub(crate) const NEVER: Self = Self(1 << 26);
+    /// Of a sentence: it holds an identifier.
+    pub(crate) const IDENTIFIER: Self = Self(1 << 27);
     /// Of a term: too vague or too common a praise to be a fact.
     pub(crate) const NO_FACT: Self = Self(1 << 14);
     /// Of a term: too common to be a topic.

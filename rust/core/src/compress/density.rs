@@ -60,6 +60,7 @@ fn fact_signs(signs: Signs) -> f32 {
         (Cues::FIRST_SENTENCE, 0.2),
         (Cues::LAST_SENTENCE, -0.2),
         (Cues::ANSWER, 0.4),
+        (Cues::IDENTIFIER, 1.0),
     ];
     sum_of(signs, &weights) + 0.2 * f32::from(signs.names) + 0.6 * f32::from(signs.quotes)
         - 0.4 / 255.0 * f32::from(signs.echo)

@@ -126,6 +126,7 @@ impl Digest {
                 text = text.get(pieces.label_bytes..).unwrap_or(text);
             }
             let mut reading = Reading::new(self, first_posting);
+            reading.is_data = pieces.form == Form::Json;
             read(text, &mut reading);
             n_words += reading.n_words;
             let (mut signs, same) = reading.end();
@@ -335,12 +336,14 @@ struct Reading<'d> {
     same: u32,
     /// Where the postings of its message begin.
     first_posting: usize,
+    /// Whether it is data: its quotes mark no titles.
+    is_data: bool,
 }
 
 impl<'d> Reading<'d> {
     fn new(digest: &'d mut Digest, first_posting: usize) -> Self {
         let signs = SignReader::default();
-        Self { digest, signs, n_words: 0, n_distinct: 0, n_echoes: 0, same: 0, first_posting }
+        Self { digest, signs, n_words: 0, n_distinct: 0, n_echoes: 0, same: 0, first_posting, is_data: false }
     }
 
     fn end(self) -> (Signs, u32) {
@@ -377,6 +380,8 @@ impl Reader for Reading<'_> {
     }
 
     fn mark(&mut self, mark: char, opens: bool) {
-        self.signs.see_mark(mark, opens);
+        if !self.is_data {
+            self.signs.see_mark(mark, opens);
+        }
     }
 }

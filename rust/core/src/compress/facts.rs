@@ -89,6 +89,9 @@ impl SignReader {
         if how.has_digit {
             self.signs.add(Cues::NUMBER);
         }
+        if how.is_id {
+            self.signs.add(Cues::IDENTIFIER);
+        }
         self.signs.names +=
             u8::from(how.is_name && !is_speaker && !cues.has(Cues::STOP) && self.signs.names < MAX_COUNTED);
         self.signs.fillers += u8::from(cues.has(Cues::FILLER) && self.signs.fillers < MAX_FILLERS);

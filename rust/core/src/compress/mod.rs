@@ -3,6 +3,7 @@
 mod assemble;
 mod by_message;
 mod by_sentence;
+mod by_value;
 mod cues;
 mod density;
 pub(crate) mod digest;
@@ -14,5 +15,6 @@ mod register;
 pub(crate) mod select;
 pub(crate) mod sentences;
 mod terms;
+pub(crate) mod values;
 pub(crate) mod window;
 mod words;

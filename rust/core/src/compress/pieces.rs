@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use super::sentences::each_sentence;
+use crate::cut::CUT_KEY;
+use crate::json::Document;
 use crate::message::{Message, Part, Role};
 use crate::tokens::Tokenizer;
-use crate::tokens::slices::{SliceTokens, measure};
+use crate::tokens::slices::{Borders, SliceTokens, measure};
 
 /// A part of a message's text that can stay without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) enum Form {
     Whole,
     /// Between the sentences of its texts.
     Text,
+    /// Between the values of its JSON text.
+    Json,
 }
 
 /// Counts a message by its pieces.
@@ -59,6 +63,10 @@ impl Pieces {
     pub(crate) fn of(message: &Message, tokenizer: &Tokenizer) -> Self {
         let mut list: Vec<Piece> = Vec::new();
         let mut form = form_of(message);
+        let json = if form == Form::Text { data_of(message) } else { None };
+        if json.is_some() {
+            form = Form::Json;
+        }
         let (mut places, mut slices) = (Vec::new(), Vec::new());
         let tokens = message.tokens_by(tokenizer, |part, text| {
             if text.len() > MAX_BYTES {
@@ -66,8 +74,17 @@ impl Pieces {
                 return tokenizer.count(text) as u64;
             }
             places.clear();
-            each_sentence(text, |place| places.push(place));
-            let tokens = measure(tokenizer, text, &places, &mut slices);
+            let borders = match form {
+                Form::Json => {
+                    places.extend(json.iter().flat_map(|json| (0..json.leaf_count()).map(|leaf| json.leaf_span(leaf))));
+                    Borders::AsTheyStand
+                }
+                Form::Text | Form::Whole => {
+                    each_sentence(text, |place| places.push(place));
+                    Borders::Measured
+                }
+            };
+            let tokens = measure(tokenizer, text, &places, borders, &mut slices);
             let place_of =
                 |range: &Range<usize>| [range.start, range.end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
             list.extend(places.iter().zip(&slices).map(|(range, &tokens)| {
@@ -86,6 +103,12 @@ impl Pieces {
             label_tokens: u32::try_from(label_tokens).unwrap_or(u32::MAX),
         }
     }
+}
+
+/// A tool's result that is one JSON text with more than one value.
+pub(crate) fn data_of(message: &Message) -> Option<Document> {
+    let (Role::Tool, [Part::Text(text)]) = (message.role, message.parts.as_slice()) else { return None };
+    Document::parse(text).filter(|json| json.leaf_count() > 1 && json.can_be_cut(text, CUT_KEY))
 }
 
 /// The beginning of a text that says who speaks, as the message's name does.

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::digest::{Digest, Document};
 use super::math::{exp, ln};
+use crate::history::History;
+use crate::message::Role;
 
 /// The kind of talk around one message.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +53,27 @@ pub(crate) fn registers(digest: &Digest) -> Vec<Register> {
             within.register(&documents[i], from..to)
         })
         .collect()
+}
+
+/// From this share of tokens by tools and calls on, talk within reach is a tool's. Measured: sessions with a call have 0.41 at the
+/// least, chats none.
+const TOOL_SHARE: f32 = 0.2;
+
+/// For each message, whether tools do a good part of the talk around it.
+#[expect(clippy::cast_precision_loss, reason = "a share needs no more than 24 bits")]
+pub(crate) fn in_tool_talk(history: &History) -> Vec<bool> {
+    let n = history.len();
+    let mut sums = vec![(0_u64, 0_u64); n + 1];
+    for (i, message) in history.messages().iter().enumerate() {
+        let tokens = if message.role.is_instruction() { 0 } else { history.message_tokens(i) };
+        let is_tool = message.role == Role::Tool || !message.tool_calls.is_empty();
+        sums[i + 1] = (sums[i].0 + tokens, sums[i].1 + if is_tool { tokens } else { 0 });
+    }
+    let share = |i: usize| {
+        let (from, to) = (sums[i.saturating_sub(REACH)], sums[n.min(i + REACH + 1)]);
+        (to.1 - from.1) as f32 >= TOOL_SHARE * (to.0 - from.0) as f32 && to.1 > from.1
+    };
+    (0..n).map(share).collect()
 }
 
 /// Who speaks in a stretch, how often and at what length.

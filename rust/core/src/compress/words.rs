@@ -11,6 +11,8 @@ pub(crate) struct Word {
     pub(crate) is_name: bool,
     /// Whether it holds an ASCII digit.
     pub(crate) has_digit: bool,
+    /// Whether it looks like an identifier or a part of one: letters and digits mixed, or digits joined by `_ - / @ #`.
+    pub(crate) is_id: bool,
     /// Whether an apostrophe cuts something off it.
     pub(crate) is_contracted: bool,
 }
@@ -107,11 +109,12 @@ fn spaced_word(text: &str, start: usize, reader: &mut impl Reader) -> usize {
     }
     let mut len = word.len();
     let mut at = start + n;
+    let is_id = has_digit && (is_mixed(word) || is_joined(bytes, start, start + n));
     let mut is_contracted = false;
     if at < bytes.len() && (bytes[at] == b'\'' || !bytes[at].is_ascii()) {
         (at, is_contracted) = rest_of_word(text, at, &mut lower, &mut len);
     }
-    reader.word(&lower[..len], Word { is_name: is_inner_capital(bytes, start), has_digit, is_contracted });
+    reader.word(&lower[..len], Word { is_name: is_inner_capital(bytes, start), has_digit, is_id, is_contracted });
     at
 }
 
@@ -144,7 +147,7 @@ fn rest_of_word(text: &str, start: usize, lower: &mut [u8; MAX_WORD_BYTES], len:
 
 /// Reads a run of an unspaced script from `at` as overlapping pairs; a run of one character is a word by itself.
 fn pairs(text: &str, start: usize, reader: &mut impl Reader) -> usize {
-    let plain = Word { is_name: false, has_digit: false, is_contracted: false };
+    let plain = Word { is_name: false, has_digit: false, is_id: false, is_contracted: false };
     let bytes = text.as_bytes();
     let mut previous = start;
     let mut at = start + char_at(text, start).len_utf8();
@@ -164,6 +167,23 @@ fn pairs(text: &str, start: usize, reader: &mut impl Reader) -> usize {
         reader.word(&bytes[start..at], plain);
     }
     at
+}
+
+/// Whether letters and digits make up a code; `12th`, `10am` and `5km` do not.
+fn is_mixed(word: &[u8]) -> bool {
+    let n_digits = word.iter().take_while(|b| b.is_ascii_digit()).count();
+    let unit = &word[n_digits..];
+    word.len() >= 4
+        && unit.iter().any(u8::is_ascii_alphabetic)
+        && !(n_digits > 0 && unit.len() <= 2 && unit.iter().all(u8::is_ascii_lowercase))
+}
+
+/// Whether a word with digits is joined to another.
+fn is_joined(bytes: &[u8], start: usize, end: usize) -> bool {
+    let joins = |at: usize| matches!(bytes.get(at), Some(b'_' | b'-' | b'/' | b'@' | b'#'));
+    let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
+    let before = start >= 1 && joins(start - 1) && (bytes[start - 1] == b'#' || (start >= 2 && letter(start - 2)));
+    before || (joins(end) && letter(end + 1) && end - start >= 2)
 }
 
 fn is_inner_capital(bytes: &[u8], at: usize) -> bool {

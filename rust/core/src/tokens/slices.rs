@@ -31,6 +31,15 @@ pub(crate) struct SliceTokens {
 /// How far a piece's end depends on what follows: a contraction's length.
 const LOOK_AHEAD: usize = 16;
 
+/// Whether to measure what borders cost when they are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Borders {
+    /// Slices stand between blanks when they are cut.
+    Measured,
+    /// They do not, so that what is left has to be counted anyway.
+    AsTheyStand,
+}
+
 /// Measures the slices of `text` at `places`, which ascend and do not overlap; returns the tokens of the whole text, which are the
 /// sum of all `inner` and `join`. What stands before the first slice and after the last belongs to those.
 ///
@@ -39,10 +48,12 @@ pub(crate) fn measure(
     tokenizer: &Tokenizer,
     text: &str,
     places: &[Range<usize>],
+    borders: Borders,
     slices: &mut Vec<SliceTokens>,
 ) -> usize {
+    let is_sure = borders == Borders::Measured && tokenizer.is_published;
     slices.clear();
-    slices.resize(places.len(), SliceTokens { is_exact: true, ..SliceTokens::default() });
+    slices.resize(places.len(), SliceTokens { is_exact: is_sure, ..SliceTokens::default() });
     if !tokenizer.keeps(text) {
         for (slice, place) in slices.iter_mut().zip(places) {
             *slice = SliceTokens { inner: small(tokenizer.count(&text[place.clone()])), ..SliceTokens::default() };
@@ -64,7 +75,7 @@ pub(crate) fn measure(
             }
             return Continue::<()>(());
         }
-        let mut open = border.take().unwrap_or(Border { from: start, tokens: 0, is_sure: tokenizer.is_published });
+        let mut open = border.take().unwrap_or(Border { from: start, tokens: 0, is_sure });
         open.tokens += n;
         while end > places[at + 1].start {
             let next = at + 1;
@@ -144,7 +155,7 @@ mod tests {
     fn check(text: &str, places: &[Range<usize>]) {
         let tokenizer = Tokenizer::named("o200k_base").unwrap();
         let mut slices = Vec::new();
-        let total = measure(&tokenizer, text, places, &mut slices);
+        let total = measure(&tokenizer, text, places, Borders::Measured, &mut slices);
         assert_eq!(total, tokenizer.count(text));
         let sum: u32 = slices.iter().map(|slice| slice.inner + slice.join).sum();
         assert!(places.is_empty() || sum as usize == total, "{text:?}");
@@ -180,7 +191,7 @@ mod tests {
             let tokenizer = Tokenizer::named("o200k_base").unwrap();
             let places = sentences(text);
             let mut slices = Vec::new();
-            measure(&tokenizer, text, &places, &mut slices);
+            measure(&tokenizer, text, &places, Borders::Measured, &mut slices);
             assert!(slices.iter().filter(|slice| !slice.is_exact).count() <= 1, "{slices:?}");
             check(text, &places);
         }
