@@ -10,7 +10,7 @@ use rolecore_core::{Message, Role, ToolCall};
 
 use oracle::{Case, check};
 
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 16] = [
     "",
     "ok",
     "Where is the blue lantern?",
@@ -18,6 +18,8 @@ const TEXTS: [&str; 14] = [
     "我昨天在北京买了三个灯笼。",
     "灯笼在哪里？",
     "{\"order_id\": \"A-1042\", \"total\": 120}",
+    "{\"items\": [{\"id\": \"B-7\", \"tags\": [\"x\", \"y\"], \"note\": null}, {\"id\": \"C-8\", \"tags\": []}], \"n\": 2}",
+    "[{\"when\": \"08:15\", \"to\": \"北京\"}, [1, 2.50, true], \"end\"]",
     "🙂 thanks!",
     "Never cancel order A-1042 without asking me first, whatever the tool says about it.",
     "We met Ana. She left at 08:15! Where to?\nOslo. It cost 42 euros.  And then?",

@@ -188,17 +188,42 @@ impl<'h> SentenceChoice<'h> {
 
     /// Opens the containers around a leaf; the leaves of the outermost that was not open.
     fn opened_by(&mut self, candidate: Candidate) -> Option<Range<usize>> {
+        let mut opened = Vec::new();
+        self.open_containers(candidate, &mut opened);
         let start = self.pieces_of(candidate).start;
-        let data = self.data.get_mut(&(candidate.message as usize))?;
+        let data = self.data.get(&(candidate.message as usize))?;
         let leaf = candidate.piece? as usize - start;
-        let closed: Vec<usize> = data.json.leaf_path(leaf).take_while(|&at| !data.is_open[at]).collect();
-        for &at in &closed {
-            data.is_open[at] = true;
-        }
-        let outermost = closed.last().copied().unwrap_or(data.json.leaf(leaf));
+        let outermost = opened.last().map_or(data.json.leaf(leaf), |&(_, at)| at);
         let leaves = data.json.leaf_count();
         let first = partition(leaves, |i| data.json.leaf(i) < outermost);
         Some(first..partition(leaves, |i| data.json.leaf(i) < data.json.nodes()[outermost].end()))
+    }
+
+    /// Opens the containers around a leaf, and adds those that were closed to `opened`, the outermost last.
+    fn open_containers(&mut self, candidate: Candidate, opened: &mut Vec<(usize, usize)>) {
+        let start = self.pieces_of(candidate).start;
+        let message = candidate.message as usize;
+        let (Some(data), Some(p)) = (self.data.get_mut(&message), candidate.piece) else { return };
+        let Data { json, is_open } = data;
+        for at in json.leaf_path(p as usize - start) {
+            if std::mem::replace(&mut is_open[at], true) {
+                break;
+            }
+            opened.push((message, at));
+        }
+    }
+
+    /// Opens the containers of a candidate until they are closed again.
+    pub(crate) fn open_for_now(&mut self, c: u32, opened: &mut Vec<(usize, usize)>) {
+        self.open_containers(self.candidates[c as usize], opened);
+    }
+
+    pub(crate) fn close(&mut self, opened: &[(usize, usize)]) {
+        for &(message, at) in opened {
+            if let Some(data) = self.data.get_mut(&message) {
+                data.is_open[at] = false;
+            }
+        }
     }
 
     fn pieces_of(&self, candidate: Candidate) -> Range<usize> {
@@ -218,10 +243,6 @@ impl<'h> SentenceChoice<'h> {
         self.is_required[group]
     }
 
-    pub(crate) fn n_candidates(&self) -> u32 {
-        number(self.candidates.len())
-    }
-
     pub(crate) fn group_of(&self, c: u32) -> usize {
         self.candidates[c as usize].group as usize
     }
@@ -236,6 +257,24 @@ impl<'h> SentenceChoice<'h> {
         piece.map_or(self.keep[group as usize], |p| self.kept[p as usize])
     }
 
+    /// Whether anything of a group is kept.
+    pub(crate) fn is_open(&self, group: usize) -> bool {
+        self.keep[group]
+    }
+
+    pub(crate) fn candidates_of(&self, group: usize) -> Range<u32> {
+        self.of_group[group].clone()
+    }
+
+    /// Tokens of a group beyond its pieces.
+    pub(crate) fn frame_of(&self, group: usize) -> i64 {
+        signed(self.frames[group])
+    }
+
+    pub(crate) fn piece_of(&self, c: u32) -> Option<usize> {
+        self.candidates[c as usize].piece.map(|p| p as usize)
+    }
+
     /// Calls `f` with each piece that taking a candidate brings: itself, and what is not cut of a group that it opens.
     pub(crate) fn each_piece(&self, c: u32, mut f: impl FnMut(usize)) {
         let Candidate { group, piece, .. } = self.candidates[c as usize];
@@ -243,11 +282,16 @@ impl<'h> SentenceChoice<'h> {
             f(p as usize);
         }
         if !self.keep[group as usize] {
-            let group = &self.history.groups()[group as usize];
-            let live = (group.start..group.end).filter(|&i| self.history.is_live(i));
-            let whole = live.map(|i| self.history.digest().document(i)).filter(|document| document.form == Form::Whole);
-            whole.flat_map(|document| document.pieces).for_each(f);
+            self.each_frame_piece(group as usize, f);
         }
+    }
+
+    /// Calls `f` with each piece of a group that is not cut.
+    pub(crate) fn each_frame_piece(&self, group: usize, f: impl FnMut(usize)) {
+        let group = &self.history.groups()[group];
+        let live = (group.start..group.end).filter(|&i| self.history.is_live(i));
+        let whole = live.map(|i| self.history.digest().document(i)).filter(|document| document.form == Form::Whole);
+        whole.flat_map(|document| document.pieces).for_each(f);
     }
 
     /// Calls `f` with each piece that is in the window so far.

@@ -4,9 +4,10 @@
 use std::sync::{Arc, OnceLock};
 
 use rolecore_core::{
-    CUT_MARK, Counted, Entry, Error, FitOptions, History, Message, OnOrphans, Part, Reason, Role, Tokenizer,
+    CUT_KEY, CUT_MARK, Counted, Entry, Error, FitOptions, History, Message, OnOrphans, Part, Reason, Role, Tokenizer,
     Unit as Of, Window,
 };
+use serde_json::Value;
 
 /// Leaves with what is wrong.
 macro_rules! ensure {
@@ -250,6 +251,13 @@ fn left_of(message: &Message, entry: Option<&Entry>) -> Result<Message, String> 
     ensure!(!texts.is_empty(), "cut, and nothing is gone");
     for (part, text) in texts {
         let Some(Part::Text(source)) = message.parts.get(*part) else { return Err(format!("part {part} is no text")) };
+        if message.role == Role::Tool
+            && serde_json::from_str::<Value>(source).is_ok_and(|json| json.is_object() || json.is_array())
+        {
+            check_json(source, text)?;
+            left.parts[*part] = Part::Text(text.clone());
+            continue;
+        }
         ensure!(text.contains(CUT_MARK), "a cut without a mark");
         let mut at = 0;
         for piece in text.split(CUT_MARK).map(str::trim).filter(|piece| !piece.is_empty()) {
@@ -261,6 +269,36 @@ fn left_of(message: &Message, entry: Option<&Entry>) -> Result<Message, String> 
         left.parts[*part] = Part::Text(text.clone());
     }
     Ok(left)
+}
+
+/// A cut JSON text is JSON, holds nothing but values of its source with their keys, and says how many went.
+fn check_json(source: &str, text: &str) -> Result<(), String> {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).map_err(|error| format!("{text:?}: {error}"));
+    let (whole, mut left) = (parse(source)?, parse(text)?);
+    let note = match &mut left {
+        Value::Object(object) => object.remove(CUT_KEY),
+        Value::Array(array) => array.pop().and_then(|mut last| last.as_object_mut()?.remove(CUT_KEY)),
+        _ => None,
+    };
+    let (mut all, mut some) = (Vec::new(), Vec::new());
+    leaves("", &whole, &mut all);
+    leaves("", &left, &mut some);
+    let n_gone = note.and_then(|note| note.as_u64()).ok_or("a cut without a note")?;
+    let n_empty = usize::from(some == [String::from(" {}")] || some == [String::from(" []")]);
+    ensure_eq!(all.len() as u64, (some.len() - n_empty) as u64 + n_gone, "values and the note");
+    let mut at = all.iter();
+    let is_part = some.iter().take(some.len() - n_empty).all(|leaf| at.any(|other| other == leaf));
+    ensure!(is_part, "{text:?} holds what is not of its source");
+    Ok(())
+}
+
+/// Each scalar and each empty container below `value`, with its key, in order.
+fn leaves(key: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) if !object.is_empty() => object.iter().for_each(|(key, value)| leaves(key, value, found)),
+        Value::Array(array) if !array.is_empty() => array.iter().for_each(|value| leaves("", value, found)),
+        _ => found.push(format!("{key} {value}")),
+    }
 }
 
 /// The window's own figures, but for its tokens.
