@@ -20,6 +20,7 @@ class FitOptions(TypedDict, total=False):
     query: str | None
     keep_last: int
     unit: str
+    shrink_tool_outputs: bool
     on_orphans: str
     start_with_user: bool
 

@@ -7,8 +7,9 @@ use hashbrown::HashMap;
 use crate::compress::digest::Digest;
 use crate::compress::fit::{FitOptions, fit};
 use crate::compress::pieces::Pieces;
+use crate::compress::shrunk::ShrunkHistory;
 use crate::compress::values::Values;
-use crate::compress::window::Window;
+use crate::compress::window::{Entry, Window};
 use crate::error::Result;
 use crate::message::{Message, Role};
 use crate::tokens::Tokenizer;
@@ -29,6 +30,11 @@ impl Counted {
         message.validate()?;
         let pieces = Pieces::of(&message, tokenizer);
         Ok(Self { message, pieces })
+    }
+
+    /// Tokens of the message.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.pieces.tokens
     }
 }
 
@@ -79,6 +85,8 @@ pub struct History {
     has_tools: bool,
     /// Read when a window is first chosen by sentence from a history with tools.
     values: Mutex<Values>,
+    /// Made when a window with smaller tool outputs is first asked for, by unit and by whether repeats are referred to.
+    shrunk: Mutex<[Option<ShrunkHistory>; 4]>,
 }
 
 impl History {
@@ -97,6 +105,7 @@ impl History {
             digest: Digest::default(),
             has_tools: false,
             values: Mutex::default(),
+            shrunk: Mutex::default(),
         }
     }
 
@@ -244,6 +253,28 @@ impl History {
             *values = Values::default();
             values
         })
+    }
+
+    /// The history with smaller tool outputs, as far as it was made; what a call that panicked left of it is made anew.
+    pub(crate) fn shrunk(&self) -> MutexGuard<'_, [Option<ShrunkHistory>; 4]> {
+        self.shrunk.lock().unwrap_or_else(|poisoned| {
+            let mut shrunk = poisoned.into_inner();
+            *shrunk = Default::default();
+            shrunk
+        })
+    }
+
+    /// Message `index` as it was counted.
+    pub(crate) fn counted(&self, index: usize) -> Counted {
+        Counted::new(self.messages[index].clone(), &self.tokenizer).expect("it was valid when it was appended")
+    }
+
+    /// Tokens of the leading messages that the window shares with this history, untouched.
+    pub(crate) fn prefix_tokens(&self, window: &Window) -> u64 {
+        let first_repair = window.repairs.first().map_or(usize::MAX, |repair| repair.index);
+        let untouched =
+            |&(at, entry): &(usize, &Entry)| matches!(entry, Entry::Whole(index) if *index == at && at < first_repair);
+        window.entries.iter().enumerate().take_while(untouched).map(|(at, _)| self.message_tokens(at)).sum()
     }
 
     pub(crate) fn digest(&self) -> &Digest {

@@ -10,7 +10,7 @@ use rolecore_core::{Message, Role, ToolCall};
 
 use oracle::{Case, check};
 
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 18] = [
     "",
     "ok",
     "Where is the blue lantern?",
@@ -20,6 +20,9 @@ const TEXTS: [&str; 16] = [
     "{\"order_id\": \"A-1042\", \"total\": 120}",
     "{\"items\": [{\"id\": \"B-7\", \"tags\": [\"x\", \"y\"], \"note\": null}, {\"id\": \"C-8\", \"tags\": []}], \"n\": 2}",
     "[{\"when\": \"08:15\", \"to\": \"北京\"}, [1, 2.50, true], \"end\"]",
+    "[{\"id\":  \"A-1\",   \"to\": \"Oslo\", \"n\": 1},\n {\"id\":  \"A-2\",   \"to\": \"Rome\", \"n\": 2},\n {\"id\":  \"A-3\",   \"to\": \"Bern\", \
+     \"n\": null},\n {\"id\":  \"A-4\",   \"to\": \"Kyiv\", \"n\": 4},\n {\"id\":  \"A-5\",   \"to\": \"Bonn\", \"n\": 5}]",
+    "l 1\nl 2\nl 3\nl 4\nl 5\nl 6\nl 7\nl 8\nl 9\nERROR at 9\nl 10\nl 11\nl 12\nl 13\nl 14\nl 15\nl 16\nl 17\nl 18\nl 19\nl 20\nl 21\nl 22\ndone",
     "🙂 thanks!",
     "Never cancel order A-1042 without asking me first, whatever the tool says about it.",
     "We met Ana. She left at 08:15! Where to?\nOslo. It cost 42 euros.  And then?",
@@ -61,14 +64,15 @@ fn message() -> impl Strategy<Value = (Message, bool)> {
 fn case() -> impl Strategy<Value = Case> {
     let query =
         prop_oneof![Just(None), Just(Some("where is my lantern order A-1042")), Just(Some("灯笼")), Just(Some(""))];
-    let options = (0_u64..1100, 0_usize..4, query, any::<bool>(), prop::bool::weighted(0.25));
+    let options = (0_u64..1100, 0_usize..4, query, any::<bool>(), any::<bool>(), prop::bool::weighted(0.25));
     (prop::collection::vec(message(), 0..24), options).prop_map(
-        |(messages, (budget_per_mille, keep_last, query, by_sentence, start_with_user))| Case {
+        |(messages, (budget_per_mille, keep_last, query, by_sentence, shrinks, start_with_user))| Case {
             messages,
             budget_per_mille,
             keep_last,
             query: query.map(str::to_owned),
             by_sentence,
+            shrinks,
             start_with_user,
         },
     )

@@ -134,6 +134,9 @@ impl History {
     ///     query: what the next request is about; messages that match it are kept first.
     ///     keep_last: newest turns that must stay; a turn is a user message and all up to the next.
     ///     unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
+    ///     shrink_tool_outputs: make tool outputs smaller before anything is left out, once the history is over the budget. JSON
+    ///         loses nothing: no white space, and arrays of like objects become a first object and rows of values ("sentence"
+    ///         keeps the keys); logs keep errors, head and tail, and tell what went; of equal outputs the newest stays.
     ///     on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
     ///     start_with_user: the first message that is no instruction is a user's, as some providers ask.
     ///
@@ -155,10 +158,11 @@ impl History {
             query: "str | None" = None,
             keep_last: "int" = 3,
             unit: "str" = Unit::Message,
+            shrink_tool_outputs: "bool" = false,
             on_orphans: "str" = OnOrphans::Repair,
             start_with_user: "bool" = false
         ) -> "Window",
-        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', on_orphans='repair', start_with_user=False)"
+        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', shrink_tool_outputs=False, on_orphans='repair', start_with_user=False)"
     )]
     #[expect(clippy::too_many_arguments, reason = "keyword-only options of one verb")]
     fn fit(
@@ -169,11 +173,13 @@ impl History {
         query: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = keep_last)] keep_last: usize,
         #[pyo3(from_py_with = unit)] unit: Unit,
+        #[pyo3(from_py_with = shrink_tool_outputs)] shrink_tool_outputs: bool,
         #[pyo3(from_py_with = on_orphans)] on_orphans: OnOrphans,
         #[pyo3(from_py_with = start_with_user)] start_with_user: bool,
     ) -> PyResult<Window> {
         let query = query.map(|query| text_of(string(query, "query")?)).transpose()?;
-        let options = FitOptions { keep_last, query: query.as_deref(), unit, on_orphans, start_with_user };
+        let options =
+            FitOptions { keep_last, query: query.as_deref(), unit, shrink_tool_outputs, on_orphans, start_with_user };
         let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
         let ratio = retain_ratio.map(|value| share(value, "retain_ratio")).transpose()?;
 
@@ -295,6 +301,10 @@ fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
 
 fn on_orphans(value: &Bound<'_, PyAny>) -> PyResult<OnOrphans> {
     one_of(value, "on_orphans", &[("repair", OnOrphans::Repair), ("raise", OnOrphans::Raise)])
+}
+
+fn shrink_tool_outputs(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    flag(value, "shrink_tool_outputs")
 }
 
 fn start_with_user(value: &Bound<'_, PyAny>) -> PyResult<bool> {

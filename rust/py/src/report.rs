@@ -16,8 +16,8 @@ use pyo3::types::PyDict;
 ///     history_messages: messages of the history.
 ///     window_messages: messages of the window.
 ///     reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
-///         "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens"; left out: "over
-///         budget", "orphan".
+///         "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens"; left out: "shrunk" (what smaller
+///         tool outputs saved), "over budget", "orphan". A message that is cut counts where it is kept, its lost tokens as "over budget".
 ///     orphans_dropped: indices of the messages that repair left out.
 ///     calls_removed: (index, count) of the messages that lost unanswered tool calls.
 #[pyclass(frozen, get_all, module = "rolecore")]
@@ -76,7 +76,7 @@ impl Report {
             ("prefix reused", format!("{} tokens", self.reused_prefix_tokens)),
             ("repaired", format!("{} messages left out, {calls} calls removed", self.orphans_dropped.len())),
         ];
-        let reasons = self.reasons.iter().filter(|(_, (messages, _))| *messages > 0);
+        let reasons = self.reasons.iter().filter(|(_, (messages, tokens))| *messages > 0 || *tokens > 0);
         rows.extend(
             reasons.map(|(reason, (messages, tokens))| (*reason, format!("{messages} messages, {tokens} tokens"))),
         );

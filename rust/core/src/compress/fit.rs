@@ -2,6 +2,7 @@
 
 use super::by_message::GroupChoice;
 use super::by_sentence::SentenceChoice;
+use super::shrunk::fit_shrunk;
 use super::window::{Amount, Entry, Reason, Window};
 use crate::error::{Error, Result};
 use crate::history::{Group, History, Repair};
@@ -36,6 +37,8 @@ pub struct FitOptions<'q> {
     pub query: Option<&'q str>,
     /// What may be left out.
     pub unit: Unit,
+    /// Whether tool outputs are made smaller before anything is left out.
+    pub shrink_tool_outputs: bool,
     /// What to do with tool calls and results that lost each other.
     pub on_orphans: OnOrphans,
     /// Whether the first message that is no instruction must be a user's, as some providers ask.
@@ -50,6 +53,9 @@ pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_
     let plan = Plan::of(history, options)?;
     if plan.total_tokens <= budget_tokens {
         return Ok(Figures::new(history, budget_tokens, &plan, repairs).of_groups(&plan.is_allowed));
+    }
+    if options.shrink_tool_outputs && history.has_tools() {
+        return fit_shrunk(history, &mut history.shrunk(), budget_tokens, options);
     }
     if plan.required_tokens > budget_tokens {
         return Err(Error::Budget { needed: plan.required_tokens, budget: budget_tokens });
@@ -277,11 +283,7 @@ impl<'h> Figures<'h> {
                 amount.tokens += covered;
             }
         }
-        let first_repair = self.window.repairs.first().map_or(usize::MAX, |repair| repair.index);
-        let untouched =
-            |&(at, entry): &(usize, &Entry)| matches!(entry, Entry::Whole(index) if *index == at && at < first_repair);
-        let prefix = self.window.entries.iter().enumerate().take_while(untouched);
-        self.window.reused_prefix_tokens = prefix.map(|(at, _)| self.history.message_tokens(at)).sum();
+        self.window.reused_prefix_tokens = self.history.prefix_tokens(&self.window);
         self.window
     }
 }

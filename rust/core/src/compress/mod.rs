@@ -14,6 +14,7 @@ pub(crate) mod pieces;
 mod register;
 pub(crate) mod select;
 pub(crate) mod sentences;
+pub(crate) mod shrunk;
 mod terms;
 pub(crate) mod values;
 pub(crate) mod window;

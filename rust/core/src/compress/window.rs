@@ -17,6 +17,8 @@ pub enum Reason {
     StartsWithUser,
     /// Kept: worth its tokens.
     Worth,
+    /// Left out: what a smaller form of a tool's output saved.
+    Shrunk,
     /// Left out: worth less than what is kept, or before the first user message where a window must start with one.
     OverBudget,
     /// Left out: a result without its call, or a call without its result.
@@ -25,13 +27,14 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of a report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Instruction,
         Self::Pinned,
         Self::NewestTurn,
         Self::PendingCall,
         Self::StartsWithUser,
         Self::Worth,
+        Self::Shrunk,
         Self::OverBudget,
         Self::Orphan,
     ];
@@ -45,6 +48,7 @@ impl Reason {
             Self::PendingCall => "pending call",
             Self::StartsWithUser => "starts with user",
             Self::Worth => "worth its tokens",
+            Self::Shrunk => "shrunk",
             Self::OverBudget => "over budget",
             Self::Orphan => "orphan",
         }

@@ -6,14 +6,14 @@ use crate::json::{Document, Kind};
 /// Fewest like objects in a row that become a table.
 const MIN_RECORDS: usize = 3;
 
-/// The compact text of a document, and whether there is a table in it.
-pub(super) fn lay_out(text: &str, document: &Document) -> (String, Form) {
+/// The compact text of a document, with tables if `rows` are allowed, and whether there is one in it.
+pub(super) fn lay_out(text: &str, document: &Document, rows: bool) -> (String, Form) {
     let mut writer = Writer {
         text,
         document,
         out: String::with_capacity(text.len()),
         has_escapes: text.contains("\\u"),
-        may_have_rows: !has_row_like_array(document),
+        may_have_rows: rows && !has_row_like_array(document),
         form: Form::CompactJson,
     };
     writer.value(0, None);

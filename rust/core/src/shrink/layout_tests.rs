@@ -102,7 +102,7 @@ fn expand(text: &str) -> Option<String> {
 }
 
 fn laid_out(text: &str) -> (String, Form) {
-    layout::lay_out(text, &Document::parse(text).unwrap())
+    layout::lay_out(text, &Document::parse(text).unwrap(), true)
 }
 
 fn table(text: &str) -> String {
@@ -175,11 +175,11 @@ fn printable_escapes_become_characters_and_no_others() {
 #[test]
 fn small_gains_and_scalars_are_left_alone() {
     for text in ["[1, 2]", "7", "\"a\"", "{\"a\": \"b\"}", &format!("[1, \"{}\"]", "x".repeat(2000))] {
-        assert_eq!(shrink(text), None);
+        assert_eq!(shrink(text, true), None);
     }
     let pretty = format!("[\n{}0\n]", "    1,\n".repeat(20));
     let expected = format!("[{}0]", "1,".repeat(20));
-    assert_eq!(shrink(&pretty), Some(Shrunk { text: expected, form: Form::CompactJson, lines_cut: 0 }));
+    assert_eq!(shrink(&pretty, true), Some(Shrunk { text: expected, form: Form::CompactJson, lines_cut: 0 }));
 }
 
 /// A document with many arrays of objects that are alike or nearly so.
@@ -240,8 +240,8 @@ proptest! {
 
     #[test]
     fn a_shrunk_document_does_not_shrink_again(text in document()) {
-        if let Some(shrunk) = shrink(&text) {
-            prop_assert_eq!(shrink(&shrunk.text), None);
+        if let Some(shrunk) = shrink(&text, true) {
+            prop_assert_eq!(shrink(&shrunk.text, true), None);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::log::{HEAD_LINES, MIN_LINES, TAIL_LINES, marked};
 use super::*;
 
 fn fold(text: &str) -> String {
-    let shrunk = shrink(text).unwrap();
+    let shrunk = shrink(text, true).unwrap();
     assert_eq!(shrunk.form, Form::Log);
     shrunk.text
 }
@@ -86,16 +86,16 @@ fn repeated_errors_are_folded_only_without_a_break() {
     let text = format!("{}{}", error.repeat(60), numbered(30, distinct));
     assert!(fold(&text).starts_with("ERROR: connection to db-7 refused, retry\n[… 59 lines like this]\nstep"));
     let text = numbered(300, |i| format!("{}{error}", distinct(i)));
-    assert!(shrink(&text).is_none());
+    assert!(shrink(&text, true).is_none());
 }
 
 #[test]
 fn short_texts_texts_of_few_bytes_and_marked_texts_are_left_alone() {
     let line = "the same line again and again and again\n";
-    assert!(shrink(&line.repeat(MIN_LINES - 1)).is_none());
-    assert!(shrink(&line.repeat(MIN_LINES)).is_some());
-    assert!(shrink(&format!("{}[… 3 lines like this]\n", line.repeat(MIN_LINES))).is_none());
-    assert!(shrink(&"}\n".repeat(MIN_LINES)).is_none());
+    assert!(shrink(&line.repeat(MIN_LINES - 1), true).is_none());
+    assert!(shrink(&line.repeat(MIN_LINES), true).is_some());
+    assert!(shrink(&format!("{}[… 3 lines like this]\n", line.repeat(MIN_LINES)), true).is_none());
+    assert!(shrink(&"}\n".repeat(MIN_LINES), true).is_none());
 }
 
 #[test]
@@ -106,16 +106,16 @@ fn survives_hostile_texts() {
         "é\n\r\n", "\u{0}\n",
     ] {
         let text = text.repeat(million / text.len().max(1));
-        if let Some(shrunk) = shrink(&text) {
-            assert!(shrunk.text.len() < text.len() && shrink(&shrunk.text).is_none());
+        if let Some(shrunk) = shrink(&text, true) {
+            assert!(shrunk.text.len() < text.len() && shrink(&shrunk.text, true).is_none());
         }
     }
     let lines = numbered(200_000, |i| format!("{}\n", [1, 2, 3, 5, 8, 13][i % 7 % 6] * i % 11 * 7 % 5));
-    shrink(&lines);
+    shrink(&lines, true);
     let letters = numbered(400_000, |i| format!("{}\n", ["a", "b", "c"][i * i % 7 % 3]));
-    shrink(&letters);
-    shrink(&("Traceback (most recent call last):\n".to_owned() + &"  é\n\n".repeat(200_000)));
-    shrink(&"0 errors no error 0 错误 no 错误".repeat(30_000));
+    shrink(&letters, true);
+    shrink(&("Traceback (most recent call last):\n".to_owned() + &"  é\n\n".repeat(200_000)), true);
+    shrink(&"0 errors no error 0 错误 no 错误".repeat(30_000), true);
 }
 
 #[test]
@@ -181,9 +181,9 @@ proptest! {
             last.0.truncate(last.0.trim_end().len());
         }
         let text: String = source.iter().map(|(line, ..)| line.as_str()).collect();
-        let Some(shrunk) = shrink(&text) else { return Ok(()) };
+        let Some(shrunk) = shrink(&text, true) else { return Ok(()) };
         prop_assert!(shrunk.text.len() < text.len());
-        prop_assert_eq!(shrink(&shrunk.text), None);
+        prop_assert_eq!(shrink(&shrunk.text, true), None);
 
         let (mut at, mut n_cut) = (0, 0);
         let mut kept: Vec<(usize, usize)> = Vec::new();
@@ -218,9 +218,9 @@ proptest! {
 
     #[test]
     fn any_text_is_taken(text in "(?s)(.{0,20}|error|错误|[0-9a-f]{1,8}|\n|\r\n|  |at |Traceback \\(most recent call last\\):){0,60}") {
-        if let Some(shrunk) = shrink(&text) {
+        if let Some(shrunk) = shrink(&text, true) {
             prop_assert!(shrunk.text.len() < text.len());
-            prop_assert_eq!(shrink(&shrunk.text), None);
+            prop_assert_eq!(shrink(&shrunk.text, true), None);
         }
     }
 }

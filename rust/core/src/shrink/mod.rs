@@ -57,13 +57,16 @@ pub struct Shrunk {
 /// for all and a marker tell how many. The two lines before an error that stays are kept too. All but the markers is the
 /// source's own, byte for byte and in order.
 ///
+/// Args:
+///     rows: Whether an array of like objects may become a table. Rows have no keys, so that nothing can be cut out of them.
+///
 /// Returns: none where there is no such form or it gains less than 5 % or 32 bytes; so for a text that is shrunk already.
 ///
 /// Cost: O(bytes); 1 MB in some milliseconds.
-pub fn shrink(text: &str) -> Option<Shrunk> {
+pub fn shrink(text: &str, rows: bool) -> Option<Shrunk> {
     let looks_like_json = text.trim_ascii_start().starts_with(['{', '[']);
     let shrunk = if let Some(document) = looks_like_json.then(|| Document::parse(text)).flatten() {
-        let (text, form) = layout::lay_out(text, &document);
+        let (text, form) = layout::lay_out(text, &document, rows);
         Shrunk { text, form, lines_cut: 0 }
     } else {
         let (text, lines_cut) = log::fold(text)?;

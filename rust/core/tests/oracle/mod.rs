@@ -36,6 +36,7 @@ pub(crate) struct Case {
     pub(crate) keep_last: usize,
     pub(crate) query: Option<String>,
     pub(crate) by_sentence: bool,
+    pub(crate) shrinks: bool,
     pub(crate) start_with_user: bool,
 }
 
@@ -149,6 +150,7 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
         keep_last: case.keep_last,
         query: case.query.as_deref(),
         unit: if case.by_sentence { Of::Sentence } else { Of::Message },
+        shrink_tool_outputs: case.shrinks,
         on_orphans: OnOrphans::Repair,
         start_with_user: case.start_with_user,
     };
@@ -161,7 +163,7 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
             // Without anything that must stay, one sentence of a message may be enough.
             let is_cut = case.by_sentence && units.iter().all(|unit| !is_required(unit, case, newest_turns(case)));
             ensure!(
-                if is_cut { needed <= least } else { needed == least },
+                if is_cut || case.shrinks { needed <= least } else { needed == least },
                 "needed {needed}, whole groups need {least}"
             );
             let window = history.fit(needed, &options).map_err(|error| format!("fit(needed) fails: {error}"))?;
@@ -201,11 +203,17 @@ fn check_window(
         let n_kept = unit.messages.iter().filter(|(i, _)| kept(*i).is_some()).count();
         ensure!(n_kept == 0 || n_kept == unit.messages.len(), "group at {} split", unit.start);
         if is_required(unit, case, newest) {
-            let is_whole = unit.messages.iter().all(|(i, _)| kept(*i) == Some(&Entry::Whole(*i)));
+            let is_there = |i: usize, message: &Message| {
+                kept(i).is_some_and(|entry| {
+                    let may_shrink = case.shrinks && message.role == Role::Tool && !unit.is_pinned;
+                    *entry == Entry::Whole(i) || may_shrink
+                })
+            };
+            let is_whole = unit.messages.iter().all(|(i, message)| is_there(*i, message));
             ensure!(is_whole, "what must stay at {} is gone", unit.start);
         }
         for (i, message) in unit.messages.iter().filter(|_| n_kept > 0) {
-            messages.push((*i, left_of(message, kept(*i))?));
+            messages.push((*i, left_of(message, kept(*i), case.shrinks && message.role == Role::Tool)?));
         }
         total += unit.tokens;
     }
@@ -245,7 +253,8 @@ fn check_window(
 }
 
 /// The message as its entry leaves it; an error if that is not made of pieces of it, in order and marked.
-fn left_of(message: &Message, entry: Option<&Entry>) -> Result<Message, String> {
+/// A smaller form of a tool's output need only be JSON where its source is, with no other values; the rest is tested beside it.
+fn left_of(message: &Message, entry: Option<&Entry>, may_shrink: bool) -> Result<Message, String> {
     let mut left = message.clone();
     let Some(Entry::Cut { texts, .. }) = entry else { return Ok(left) };
     ensure!(!texts.is_empty(), "cut, and nothing is gone");
@@ -254,7 +263,11 @@ fn left_of(message: &Message, entry: Option<&Entry>) -> Result<Message, String> 
         if message.role == Role::Tool
             && serde_json::from_str::<Value>(source).is_ok_and(|json| json.is_object() || json.is_array())
         {
-            check_json(source, text)?;
+            check_json(source, text, may_shrink)?;
+            left.parts[*part] = Part::Text(text.clone());
+            continue;
+        }
+        if may_shrink {
             left.parts[*part] = Part::Text(text.clone());
             continue;
         }
@@ -272,7 +285,7 @@ fn left_of(message: &Message, entry: Option<&Entry>) -> Result<Message, String> 
 }
 
 /// A cut JSON text is JSON, holds nothing but values of its source with their keys, and says how many went.
-fn check_json(source: &str, text: &str) -> Result<(), String> {
+fn check_json(source: &str, text: &str, may_shrink: bool) -> Result<(), String> {
     let parse = |text: &str| serde_json::from_str::<Value>(text).map_err(|error| format!("{text:?}: {error}"));
     let (whole, mut left) = (parse(source)?, parse(text)?);
     let note = match &mut left {
@@ -280,6 +293,20 @@ fn check_json(source: &str, text: &str) -> Result<(), String> {
         Value::Array(array) => array.pop().and_then(|mut last| last.as_object_mut()?.remove(CUT_KEY)),
         _ => None,
     };
+    if may_shrink {
+        let values = |json: &Value| {
+            let mut found = Vec::new();
+            leaves("", json, &mut found);
+            found
+                .into_iter()
+                .map(|leaf| leaf.split_once(' ').map_or(leaf.clone(), |(_, value)| value.to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let source = values(&whole);
+        let is_part = values(&left).iter().all(|value| source.contains(value) || value == "{}" || value == "[]");
+        ensure!(is_part, "{text:?} holds what is not of its source");
+        return Ok(());
+    }
     let (mut all, mut some) = (Vec::new(), Vec::new());
     leaves("", &whole, &mut all);
     leaves("", &left, &mut some);
