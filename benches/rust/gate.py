@@ -18,7 +18,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RECORD = HERE / "instructions.json"
-KERNELS = ("fit_1k_density", "fit_1k_query", "push_100_of_150B", "count_15kB")
+KERNELS = (
+    "fit_1k_density",
+    "fit_1k_query",
+    "fit_1k_sentences",
+    "fit_1k_sentences_query",
+    "fit_250_tool_turns",
+    "push_100_of_150B",
+    "count_15kB",
+)
 LIMIT = 1.01
 
 

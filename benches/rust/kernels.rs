@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rolecore_core::{Counted, FitOptions, History, Message, Role, Tokenizer};
+use rolecore_core::{Counted, FitOptions, History, Message, Role, Tokenizer, ToolCall, Unit, Window};
 
 struct Random(u64);
 
@@ -42,10 +42,40 @@ fn counted(random: &mut Random, tokenizer: &Tokenizer, i: usize) -> Counted {
     Counted::new(message, tokenizer).expect("a text message is valid")
 }
 
+/// A session of user turns, each with a call, its JSON result and an answer.
+fn tool_session(random: &mut Random, tokenizer: &Arc<Tokenizer>, n_turns: usize) -> History {
+    let mut history = History::new(Arc::clone(tokenizer));
+    let mut push = |message| history.push(Counted::new(message, tokenizer).expect("a made-up message is valid"), false);
+    for i in 0..n_turns {
+        push(Message::text(Role::User, format!("{} ORD-{}", random.text(80), random.below(500))));
+        let arguments = format!("{{\"order_id\": \"ORD-{}\"}}", random.below(500));
+        let call = ToolCall { id: format!("c{i}"), name: "look_up".to_owned(), arguments };
+        push(Message { tool_calls: vec![call], parts: Vec::new(), ..Message::text(Role::Assistant, "") });
+        let record = |random: &mut Random| {
+            format!(
+                "{{\"order_id\": \"ORD-{}\", \"city\": \"{}\", \"total\": {}, \"at\": \"{}:15\"}}",
+                random.below(500),
+                random.word(),
+                random.below(999),
+                10 + random.below(9)
+            )
+        };
+        let records: Vec<String> = (0..8).map(|_| record(random)).collect();
+        let result = Message::text(Role::Tool, format!("[{}]", records.join(", ")));
+        push(Message { tool_call_id: Some(format!("c{i}")), ..result });
+        push(Message::text(Role::Assistant, random.text(120)));
+    }
+    history
+}
+
 /// What callgrind counts: it is told to collect inside this function only.
 #[inline(never)]
 fn kernel<T>(run: impl FnOnce() -> T) -> T {
     black_box(run())
+}
+
+fn fit_of(history: &History, budget: u64, unit: Unit, query: Option<&str>) -> rolecore_core::Result<Window> {
+    history.fit(budget, &FitOptions { keep_last: 3, query, unit, ..FitOptions::default() })
 }
 
 fn main() -> ExitCode {
@@ -58,10 +88,16 @@ fn main() -> ExitCode {
     }
     let budget = history.tokens() / 5;
     let query = random.text(40);
-    let fit = |query| history.fit(budget, &FitOptions { keep_last: 3, query, ..FitOptions::default() });
     match name.as_str() {
-        "fit_1k_density" => drop(kernel(|| fit(None))),
-        "fit_1k_query" => drop(kernel(|| fit(Some(&query)))),
+        "fit_1k_density" => drop(kernel(|| fit_of(&history, budget, Unit::Message, None))),
+        "fit_1k_query" => drop(kernel(|| fit_of(&history, budget, Unit::Message, Some(&query)))),
+        "fit_1k_sentences" => drop(kernel(|| fit_of(&history, budget, Unit::Sentence, None))),
+        "fit_1k_sentences_query" => drop(kernel(|| fit_of(&history, budget, Unit::Sentence, Some(&query)))),
+        "fit_250_tool_turns" => {
+            let session = tool_session(&mut random, &tokenizer, 250);
+            drop(fit_of(&session, session.tokens() / 5, Unit::Sentence, None));
+            drop(kernel(|| fit_of(&session, session.tokens() / 5, Unit::Sentence, None)));
+        }
         "push_100_of_150B" => {
             let next: Vec<Counted> = (0..100).map(|i| counted(&mut random, &tokenizer, i)).collect();
             kernel(|| next.into_iter().for_each(|counted| history.push(counted, false)));

@@ -1,5 +1,6 @@
 //! The choice by pieces of messages: the worthiest that fit, each paying for its message when it is the first of it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
@@ -35,8 +36,8 @@ pub(crate) struct SentenceChoice<'h> {
     budget_tokens: u64,
     /// Tokens that may still be spent, by the pieces' own counts.
     left: i64,
-    /// By group: exact tokens of what is kept, where that did not change since it was counted.
-    exact: Vec<Option<u64>>,
+    /// By message: exact tokens of what is kept, if it is cut; none where that changed since it was counted.
+    exact: Vec<Cell<Option<Option<u64>>>>,
     /// By group: its candidates.
     of_group: Vec<Range<u32>>,
     /// By message: the JSON text of a result that is cut between its values, and which of its containers hold a kept one.
@@ -76,7 +77,7 @@ impl<'h> SentenceChoice<'h> {
             taken: Vec::new(),
             budget_tokens,
             left: signed(budget_tokens - plan.required_tokens),
-            exact: vec![None; groups.len()],
+            exact: vec![Cell::new(None); history.len()],
             of_group: vec![0..0; groups.len()],
             data: HashMap::new(),
         };
@@ -306,9 +307,9 @@ impl<'h> SentenceChoice<'h> {
     }
 
     fn put(&mut self, c: u32) {
-        let Candidate { group, piece, .. } = self.candidates[c as usize];
-        self.keep[group as usize] = true;
-        self.exact[group as usize] = None;
+        let Candidate { group, message, piece } = self.candidates[c as usize];
+        self.open_or_close(group as usize, true);
+        self.exact[message as usize].set(None);
         self.n_taken[group as usize] += 1;
         if let Some(p) = piece {
             self.kept[p as usize] = true;
@@ -324,9 +325,17 @@ impl<'h> SentenceChoice<'h> {
             self.kept[p as usize] = false;
         }
         self.n_taken[group] -= 1;
-        self.exact[group] = None;
-        self.keep[group] = self.n_taken[group] > 0;
+        self.open_or_close(group, self.n_taken[group] > 0);
+        self.exact[candidate.message as usize].set(None);
         Some(candidate)
+    }
+
+    fn open_or_close(&mut self, g: usize, is_kept: bool) {
+        if self.keep[g] != is_kept {
+            self.keep[g] = is_kept;
+            let group = &self.history.groups()[g];
+            self.exact[group.start..group.end].iter().for_each(|exact| exact.set(None));
+        }
     }
 
     /// Exact tokens of what is kept of a group, if anything is.
@@ -340,14 +349,19 @@ impl<'h> SentenceChoice<'h> {
         Some((signed(group.tokens) + cut).max(0).cast_unsigned())
     }
 
-    /// Exact tokens of message `i`, if it is cut.
+    /// Exact tokens of message `i` of a kept group, if it is cut.
     fn cut_to(&self, i: usize) -> Option<u64> {
+        if let Some(known) = self.exact[i].get() {
+            return known;
+        }
         let document = self.history.digest().document(i);
         let is_cut = document.form != Form::Whole
             && self.history.is_live(i)
             && document.pieces.clone().any(|p| !self.kept[p])
             && !self.is_required[self.history.group_of(i)];
-        is_cut.then(|| cut_tokens(self.history, i, &self.kept, self.marks))
+        let tokens = is_cut.then(|| cut_tokens(self.history, i, &self.kept, self.marks));
+        self.exact[i].set(Some(tokens));
+        tokens
     }
 
     /// Message `i` of a kept group, with its tokens if it is cut.
@@ -359,22 +373,26 @@ impl<'h> SentenceChoice<'h> {
     }
 
     /// Exact tokens of the window so far.
-    fn total(&mut self) -> u64 {
-        let groups = self.history.groups();
-        for (g, group) in groups.iter().enumerate() {
-            if self.exact[g].is_none() {
-                self.exact[g] = Some(self.tokens(g, group).unwrap_or(0));
-            }
-        }
-        self.exact.iter().flatten().sum()
+    fn total(&self) -> u64 {
+        self.history.groups().iter().enumerate().filter_map(|(g, group)| self.tokens(g, group)).sum()
     }
 
     /// Makes the exact count hold: gives back what was taken last until it does.
     pub(crate) fn settle(&mut self) {
         let mut total = self.total();
-        while total > self.budget_tokens && self.pop().is_some() {
+        while total > self.budget_tokens {
+            // As much at once as should do: what is cut has to be counted again each time.
+            let mut over = signed(total - self.budget_tokens);
+            while over > 0 {
+                let Some(candidate) = self.pop() else { break };
+                over -= self.cost(candidate).max(1);
+            }
+            if self.taken.is_empty() {
+                break;
+            }
             total = self.total();
         }
+        total = self.total();
         if total == 0 && !self.is_required.contains(&true) {
             self.take_smallest();
         }
