@@ -56,6 +56,11 @@ struct Candidate {
     message: u32,
     /// None: the part of a group that is not cut, such as a tool call.
     piece: Option<u32>,
+    /// Whether the same text has a piece before it, and one after it.
+    has_before: bool,
+    has_after: bool,
+    /// Whether it is a value of a JSON text.
+    is_value: bool,
 }
 
 impl<'h> SentenceChoice<'h> {
@@ -115,10 +120,22 @@ impl<'h> SentenceChoice<'h> {
                 is_cut |= i == group.start;
                 continue;
             }
-            for p in document.pieces {
-                frame -=
-                    digest.place(p).map_or(0, |place| i64::from(place.tokens.inner) + i64::from(place.tokens.join));
-                add(Candidate { group: number(g), message: number(i), piece: Some(number(p)) }, worth[p]);
+            let part = |p: usize| {
+                let place = if document.pieces.contains(&p) { digest.place(p) } else { None };
+                place.map(|place| place.part)
+            };
+            for p in document.pieces.clone() {
+                let Some(place) = digest.place(p) else { continue };
+                frame -= i64::from(place.tokens.inner) + i64::from(place.tokens.join);
+                let candidate = Candidate {
+                    group: number(g),
+                    message: number(i),
+                    piece: Some(number(p)),
+                    has_before: p > 0 && part(p - 1) == Some(place.part),
+                    has_after: part(p + 1) == Some(place.part),
+                    is_value: document.form == Form::Json,
+                };
+                add(candidate, worth[p]);
             }
             let json = if document.form == Form::Json { self.history.message(i).and_then(data_of) } else { None };
             frame += if json.is_some() { NOTE_TOKENS } else { signed(self.marks.head) };
@@ -128,7 +145,15 @@ impl<'h> SentenceChoice<'h> {
             }
         }
         if is_cut {
-            add(Candidate { group: number(g), message: number(group.start), piece: None }, frame_worth);
+            let candidate = Candidate {
+                group: number(g),
+                message: number(group.start),
+                piece: None,
+                has_before: false,
+                has_after: false,
+                is_value: false,
+            };
+            add(candidate, frame_worth);
         }
         self.frames[g] = frame.max(0).cast_unsigned();
         self.of_group[g] = first..number(self.candidates.len());
@@ -138,34 +163,32 @@ impl<'h> SentenceChoice<'h> {
     fn cost(&self, candidate: Candidate) -> i64 {
         let group = candidate.group as usize;
         let opening = if self.keep[group] { 0 } else { signed(self.frames[group]) };
-        let Some(p) = candidate.piece else { return opening };
+        let Some(p) = candidate.piece.map(|p| p as usize) else { return opening };
         let digest = self.history.digest();
-        let pieces = digest.document(candidate.message as usize).pieces;
-        let p = p as usize;
         let Some(place) = digest.place(p) else { return opening };
-        // Neighbours in another part of the message are no neighbours.
-        let beside = |q: usize| {
-            Some(q)
-                .filter(|q| pieces.contains(q))
-                .and_then(|q| digest.place(q))
-                .filter(|other| other.part == place.part)
-        };
-        if let Some(data) = self.data.get(&(candidate.message as usize)) {
-            return opening + data.cost(p - pieces.start, place.tokens);
+        if candidate.is_value
+            && let Some(data) = self.data.get(&(candidate.message as usize))
+        {
+            return opening + data.cost(p - self.pieces_of(candidate).start, place.tokens);
         }
-        let (before, after) = (p.checked_sub(1).and_then(beside), beside(p + 1));
+        let tokens_of = |p: usize| digest.place(p).map_or_else(SliceTokens::default, |other| other.tokens);
         let mark = signed(self.marks.inner);
         let mut cost = i64::from(place.tokens.inner) - mark;
-        cost += match before {
-            None => 0,
-            Some(other) if self.kept[p - 1] => i64::from(place.tokens.join) - i64::from(other.tokens.trail),
-            Some(_) => i64::from(place.tokens.lead) + mark,
-        };
-        cost += match after {
-            None => 0,
-            Some(other) if self.kept[p + 1] => i64::from(other.tokens.join) - i64::from(other.tokens.lead),
-            Some(_) => i64::from(place.tokens.trail) + mark,
-        };
+        if candidate.has_before {
+            cost += if self.kept[p - 1] {
+                i64::from(place.tokens.join) - i64::from(tokens_of(p - 1).trail)
+            } else {
+                i64::from(place.tokens.lead) + mark
+            };
+        }
+        if candidate.has_after {
+            cost += if self.kept[p + 1] {
+                let after = tokens_of(p + 1);
+                i64::from(after.join) - i64::from(after.lead)
+            } else {
+                i64::from(place.tokens.trail) + mark
+            };
+        }
         opening + cost
     }
 
@@ -307,7 +330,7 @@ impl<'h> SentenceChoice<'h> {
     }
 
     fn put(&mut self, c: u32) {
-        let Candidate { group, message, piece } = self.candidates[c as usize];
+        let Candidate { group, message, piece, .. } = self.candidates[c as usize];
         self.open_or_close(group as usize, true);
         self.exact[message as usize].set(None);
         self.n_taken[group as usize] += 1;

@@ -109,13 +109,18 @@ impl SentenceChoice<'_> {
         let mut bundle: Vec<u32> = self.candidates_of(g).filter(|&c| self.piece_of(c).is_none()).collect();
         let mut pieces: Vec<(f32, u32)> = Vec::new();
         for c in self.candidates_of(g) {
-            if let Some(p) = self.piece_of(c) {
-                pieces.push((density(cover.gain(p), self.cost_of(c) - frame), c));
+            let worth = self.piece_of(c).map_or(0.0, |p| cover.gain(p));
+            if worth > 0.0 {
+                pieces.push((density(worth, self.cost_of(c) - frame), c));
             }
         }
         pieces.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
         let mut opened = Vec::new();
-        for (_, c) in pieces {
+        for (alone, c) in pieces {
+            // What was half as dense before its containers were open is not dense enough after.
+            if alone < 0.5 * density(gain, cost) {
+                break;
+            }
             let Some(p) = self.piece_of(c) else { continue };
             let more = cover.gain(p);
             let price = (self.cost_of(c) - frame).max(1);
