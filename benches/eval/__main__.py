@@ -1,10 +1,11 @@
 """Prints what windows keep of evaluation data, beside newest-first and random, and gates it.
 
     python benches/eval DATA [--every N] [--only NAME]
+    python benches/eval DATA --stress
 
-DATA is a folder or files (joined as in PATH) of the form that data.py describes; measures.py, agents.py and stream.py say what is
-measured, bars.py what must be reached. Exit status 1 when a figure is under its bar, a window over its budget, or anything in
-a window not of its source.
+DATA is a folder or files (joined as in PATH) of the form that data.py describes. measures.py, agents.py and
+stream.py say what is measured, bars.py what must be reached; stress.py makes harder histories of the same data.
+Exit status 1 when a figure is under its bar, a window over its budget, or anything in a window not of its source.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import agents
 import bars
 import retention
 import stream
+import stress
 from check import Tally
 from data import load
 from table import heading, numbers, row
@@ -32,10 +34,14 @@ def main() -> int:
     parser.add_argument("data", help="a folder or files, joined as in PATH")
     parser.add_argument("--every", type=int, default=1, help="ask only every N-th question by query")
     parser.add_argument("--only", default="", help="measure only files whose name starts so")
+    parser.add_argument("--stress", action="store_true", help="measure histories that are made hard instead")
     asked = parser.parse_args()
     began = time.monotonic()
     files = [file for file in load(asked.data) if file.stem.startswith(asked.only)]
-    failures = [failure for file in files for failure in evaluate(file, every=asked.every)]
+    if asked.stress:
+        failures = stress.run(files)
+    else:
+        failures = [failure for file in files for failure in evaluate(file, every=asked.every)]
     print(f"\n{len(files)} files in {time.monotonic() - began:.0f} s, {len(failures)} failures")
     for failure in failures:
         print(f"FAILED {failure}")
@@ -46,7 +52,8 @@ def evaluate(file: DataFile, *, every: int) -> list[str]:
     """Print the table of one file; return its failures in words."""
     tally = Tally()
     if file.conversations:
-        title = f"{file.stem}: {len(file.conversations)} conversations, {sum(len(c.turns) for c in file.conversations)} turns"
+        n_turns = sum(len(one.turns) for one in file.conversations)
+        title = f"{file.stem}: {len(file.conversations)} conversations, {n_turns} turns"
         shares = retention.SHARES
         figures = retention.run(file.conversations, tally, every=every)
         figures += stream.run(file.conversations, tally)

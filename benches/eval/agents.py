@@ -1,8 +1,9 @@
 """What windows of tool-calling sessions keep of the values that the agent is about to use.
 
-Before every tool call of a session, what came before it is cut to a share of its tokens; the system message stays and
-is not counted in. A need is an argument's value (four characters or more, a number of three digits or more) that stands
-literally in an earlier message. It is far if it was last seen before the newest six messages. The query is the newest user message.
+Before every tool call of a session, what came before it is cut to a share of its tokens; the system message stays
+and is not counted in. A need is an argument's value (four characters or more, a number of three digits or more)
+that stands literally in an earlier message. It is far if it was last seen before the newest six messages. The query
+is the newest user message.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import rolecore
 from baselines import SEEDS, at_random, newest
 from check import said_in, text_of
 from measures import Collected, Marks
 from table import Figure, mean
+
+import rolecore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +96,9 @@ def figures(collected: Mapping[str, Collected]) -> list[Figure]:
     found: dict[str, Figure] = {}
     peers_names = {name for names in PEERS.values() for name in names}
     for name, ours in collected.items():
-        for measure in () if name in peers_names else ("all", "far"):
+        for measure in ("all", "far"):
+            if name in peers_names or not ours.n(measure):
+                continue
             beside = {peer: mean([collected[one].values(measure) for one in names]) for peer, names in PEERS.items()}
             named = f"needs {measure} {name}"
             found[named] = Figure(named, ours.values(measure), ours.n(measure), beside)
@@ -127,7 +131,7 @@ def kinds(query: str | None) -> list[tuple[str, dict[str, Any]]]:
 def can_shrink() -> bool:
     """Whether `fit` can make tool outputs smaller."""
     try:
-        rolecore.History().fit(10, shrink_tool_outputs=True)  # type: ignore[call-arg, unused-ignore]
+        rolecore.History().fit(10, shrink_tool_outputs=True)
     except TypeError:
         return False
     return True
@@ -156,9 +160,9 @@ def telling(value: Any) -> Iterator[str]:
         for one in value.values() if isinstance(value, dict) else value:
             yield from telling(one)
     elif isinstance(value, str):
-        if len(value) >= 4:  # noqa: PLR2004
+        if len(value) >= 4:
             yield value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 100:  # noqa: PLR2004
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 100:
         yield str(value)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from table import Figure
 
-Bars = "Mapping[str, Sequence[float]]"
+Bars = dict[str, list[float]]
 
 STREAM: Bars = {"stream prefix": [97.5], "stream evidence of one-shot": [82]}
 

@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import rolecore
@@ -92,7 +93,7 @@ def held(window: rolecore.Window, messages: Sequence[Message]) -> tuple[dict[int
     if len(window.messages) != len(window.sources):
         return kept, ["as many sources as messages are wanted"]
     singles = [source for source in window.sources if isinstance(source, int)]
-    if any(later <= earlier for earlier, later in zip(singles, singles[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(singles)):
         faults.append("messages doubled or out of order")
     for message, source in zip(window.messages, window.sources, strict=True):
         if isinstance(source, int):
@@ -105,7 +106,8 @@ def held(window: rolecore.Window, messages: Sequence[Message]) -> tuple[dict[int
             own = folded(message, source or (), messages, kept)
             if own > OWN_LETTERS:
                 faults.append(f"a made-up message with {own} letters that are of no source")
-    return kept, faults + unanswered(window.messages)
+    is_waiting = bool(messages) and (messages[-1]["role"] == "tool" or bool(messages[-1].get("tool_calls")))
+    return kept, faults + unanswered(window.messages, may_wait=is_waiting and len(messages) - 1 in singles)
 
 
 def changed(message: Message, source: Message) -> str | None:
@@ -173,8 +175,8 @@ def folded(message: Message, sources: Sequence[int], messages: Sequence[Message]
     return own
 
 
-def unanswered(messages: Sequence[Message]) -> list[str]:
-    """What no provider would take of tool calls and results, in words."""
+def unanswered(messages: Sequence[Message], *, may_wait: bool) -> list[str]:
+    """What no provider would take of tool calls and results, in words; calls at the end may wait for their results."""
     open_ids: list[str] = []
     for message in messages:
         if message["role"] == "tool":
@@ -182,7 +184,10 @@ def unanswered(messages: Sequence[Message]) -> list[str]:
                 return ["a tool result without its call"]
             open_ids.remove(message["tool_call_id"])
         elif open_ids:
-            return ["a tool call without its result"]
+            break
         else:
             open_ids = [call["id"] for call in message.get("tool_calls") or ()]
-    return []
+    else:
+        if may_wait:
+            return []
+    return ["a tool call without its result"] if open_ids else []

@@ -1,13 +1,15 @@
 """Reads evaluation data: conversations with questions, and tool-calling sessions, told apart by their content.
 
-A conversation is `{turns: [{s: speaker, t: text}], qa: [{q: question, a: answer, e: [turn], g: [[turn, marked sentence]]}]}`; a file
-holds a list of them. A file of sessions is `{system: message, sessions: [{messages: [...]}]}`. Other JSON files are passed over.
+A conversation is `{turns: [{s: speaker, t: text}], qa: [{q: question, a: answer, e: [turn], g: [[turn, marked
+sentence]]}]}`; a file holds a list of them. A file of sessions is `{system: message, sessions: [{messages:
+[...]}]}`. Other JSON files are passed over.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,9 @@ def load(where: str) -> list[DataFile]:
         paths += sorted(path.glob("*.json")) if path.is_dir() else [path]
     files = [file for path in paths if (file := read(path))]
     if not files:
-        raise SystemExit(f"no evaluation data in {where!r}; give a folder or files of the form that benches/eval/data.py describes")
+        sys.exit(
+            f"no evaluation data in {where!r}: wanted is a folder, or files, of the form told in benches/eval/data.py"
+        )
     return files
 
 

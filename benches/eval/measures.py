@@ -3,7 +3,7 @@
 | measure | mean over | of |
 |---|---|---|
 | evidence | questions | the share of the evidence turns that are kept whole |
-| terms | questions | the share of the answer's content words, of those that stand in the evidence, still in what is kept of it |
+| terms | questions | of the answer's content words that stand in the evidence, the share still in what is kept of it |
 | span | questions whose answer stands literally in their evidence | whether it still stands in what is kept of it |
 | gold | sentences that a human marked as salient | whether they are kept whole |
 """
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from data import Conversation, Question
 
 MEASURES = ("evidence", "terms", "span", "gold")
@@ -30,7 +32,7 @@ def content_words(text: str) -> frozenset[str]:
     """Words of four letters or digits and more, in lower case, and pairs of Chinese characters."""
     words = set(re.findall(r"[a-z0-9]{4,}", text.lower()))
     for run in re.findall(r"[\u4e00-\u9fff]{2,}", text):
-        words.update(map("".join, zip(run, run[1:], strict=False)))
+        words.update(map("".join, pairwise(run)))
     return frozenset(words)
 
 

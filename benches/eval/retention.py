@@ -1,16 +1,21 @@
-"""What windows keep of a conversation for the questions on it: asked later ("agnostic"), or known while fitting ("query")."""
+"""What windows keep of a conversation for the questions on it.
+
+"agnostic": they are asked later. "query": each is known while its window is chosen.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import rolecore
 from baselines import SEEDS, at_random, newest
 from measures import MEASURES, Collected, Exam
 from table import Figure, mean
 
+import rolecore
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from check import Tally
     from data import Conversation, Message
@@ -19,7 +24,7 @@ SHARES = (0.40, 0.20, 0.10, 0.05)
 UNITS = ("message", "sentence")
 
 # Kept text by turn, under a budget of so many tokens.
-Keeper = "Callable[[int], Mapping[int, str]]"
+Keeper = Callable[[int], Mapping[int, str]]
 
 
 def run(conversations: Sequence[Conversation], tally: Tally, *, every: int) -> list[Figure]:
@@ -55,8 +60,7 @@ def figures(collected: Mapping[str, Collected]) -> list[Figure]:
         for measure in MEASURES:
             if values := ours.values(measure):
                 peers = {
-                    peer: mean([collected[one].values(measure) for one in names])
-                    for peer, names in beside.items()
+                    peer: mean([collected[one].values(measure) for one in names]) for peer, names in beside.items()
                 }
                 found.append(Figure(f"{name} {measure}", values, ours.n(measure), peers))
     return found
@@ -67,15 +71,14 @@ def fitted(
     messages: Sequence[Message],
     tally: Tally,
     *,
-    unit: str,
+    unit: str = "message",
     query: str | None = None,
-    keep_last: int = 0,
 ) -> Keeper:
     """Return what fits a budget and says what the window holds; each is checked."""
 
     def keep(budget: int) -> Mapping[int, str]:
         def fit() -> rolecore.Window:
-            return history.fit(budget, query=query, keep_last=keep_last, unit=unit)
+            return history.fit(budget, query=query, keep_last=0, unit=unit)
 
         return tally.fit(fit, messages, budget) or {}
 
@@ -92,4 +95,3 @@ def baselines(messages: Sequence[Message]) -> dict[str, Keeper]:
 
     random = {f"random {seed}": keeper(lambda budget, seed=seed: at_random(costs, budget, seed)) for seed in SEEDS}
     return {"newest": keeper(lambda budget: newest(costs, budget)), **random}
-

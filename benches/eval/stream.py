@@ -1,7 +1,8 @@
-"""A history that grows turn by turn, through a RollingWindow: what of its prefix stays, and what it still knows at the end.
+"""A RollingWindow over a history that grows turn by turn: what of its prefix stays, what it still knows at the end.
 
-prefix: share of a view's messages that are still the next view's first ones, unchanged, over the last 150 turns (a provider's prompt
-cache keeps those). evidence of one-shot: evidence in the last view, as a share of what one fit of the whole history keeps of it.
+prefix: share of a view's messages that are still the next view's first ones, unchanged, over the last 150 turns (a
+provider's prompt cache keeps those). evidence of one-shot: evidence in the last view, as a share of what one fit of
+the whole history keeps of it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import rolecore
 from measures import Collected, Exam
+from retention import fitted
 from table import Figure
+
+import rolecore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +39,7 @@ def run(conversations: Sequence[Conversation], tally: Tally) -> list[Figure]:
         exam = Exam(conversation)
         kept, stayed, shown = follow(messages, budget, tally)
         rolling.add(0, exam.mark(kept))
-        one_shot.add(0, exam.mark(tally.fit(lambda: whole.fit(budget, keep_last=0), messages, budget) or {}))  # noqa: B023
+        one_shot.add(0, exam.mark(fitted(whole, messages, tally)(budget)))
         same += stayed
         seen += shown
     ours, theirs = rolling.values("evidence"), one_shot.values("evidence")
@@ -49,9 +52,9 @@ def run(conversations: Sequence[Conversation], tally: Tally) -> list[Figure]:
 
 
 def follow(messages: Sequence[Message], budget: int, tally: Tally) -> tuple[dict[int, str], int, int]:
-    """Append one by one; return what the last view holds, and how many of the views' messages stayed, and of how many."""
+    """Append one by one; return what the last view holds, how many of the views' messages stayed, and of how many."""
     history = rolecore.History()
-    rolling = rolecore.RollingWindow(history, budget_tokens=budget, keep_last=3)  # type: ignore[attr-defined, unused-ignore]
+    rolling = rolecore.RollingWindow(history, budget_tokens=budget, keep_last=3)
     kept: dict[int, str] = {}
     before: list[str] = []
     same = seen = 0
