@@ -75,7 +75,7 @@ DAY = {"en": ["Monday", "Thursday", "Saturday"], "zh": ["周一", "周四", "周
 
 @dataclass(frozen=True)
 class Style:
-    """How a chat is written: its language ("en", "zh", "both"), the sentences that a user and an assistant say at once."""
+    """How a chat is written: in "en", "zh" or "both", with how many sentences of user and assistant at once."""
 
     language: str
     user: tuple[int, int]
