@@ -1,7 +1,8 @@
-"""Made-up chats in English and Chinese, short and long turns, to plant things in."""
+"""Made-up chats in English and Chinese, short and long turns, with tool calls and without, to plant things in."""
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -121,3 +122,25 @@ def chat(seed: int, how: Style, *, planted: dict[int, str], n_messages: int = 60
             said.insert(draw.randint(0, len(said)), planted[i] + end)
         messages.append({"role": role, "content": " ".join(said)})
     return messages
+
+
+def with_calls(messages: list[Message], seed: int, *, share: float) -> list[Message]:
+    """Put a tool call and its result after a share of the users' messages."""
+    draw = random.Random(seed)  # noqa: S311  no secrets here
+    longer: list[Message] = []
+    for i, message in enumerate(messages):
+        longer.append(message)
+        if message["role"] == "user" and draw.random() < share:
+            arguments = json.dumps({"order_id": f"ORD-{draw.randint(1000, 9999)}", "name": draw.choice(WHO["en"])})
+            function = {"name": "look_up", "arguments": arguments}
+            asked = [{"id": f"call{i}", "type": "function", "function": function}]
+            found = [order(draw) for _ in range(draw.randint(1, 6))]
+            longer.append({"role": "assistant", "content": None, "tool_calls": asked})
+            longer.append({"role": "tool", "tool_call_id": f"call{i}", "content": json.dumps(found)})
+    return longer
+
+
+def order(draw: random.Random) -> Message:
+    """A record as a shop's tool returns it."""
+    items = [{"sku": f"SKU{draw.randint(100, 999)}", "note": sentence(draw, "en")} for _ in range(draw.randint(1, 3))]
+    return {"id": f"ORD-{draw.randint(1000, 9999)}", "total": draw.randint(10, 900), "items": items}

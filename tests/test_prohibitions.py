@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from small_talk import STYLES, Style, chat, style
+from small_talk import STYLES, Style, chat, style, with_calls
 
 import rolecore
 
@@ -135,17 +135,21 @@ GENERATED = [
 ]
 
 
-def keeps(said: dict[int, str], seed: int, how: Style, *, n: int = 60, unit: str, keep_last: int) -> bool:
+def keeps(
+    said: dict[int, str], seed: int, how: Style, *, n: int = 60, calls: float = 0.0, unit: str, keep_last: int
+) -> bool:
     """Whether a window of a fifth of a chat still holds all that was said, each in its own message."""
-    messages = chat(seed, how, planted=said, n_messages=n)
+    talk = chat(seed, how, planted=said, n_messages=n)
+    messages = with_calls(talk, seed, share=calls)
     history = rolecore.History(messages)
     window = history.fit(int(history.tokens * SHARE), unit=unit, keep_last=keep_last)
     kept = {i: m["content"] for i, m in zip(window.sources, window.messages, strict=True)}
     assert window.tokens <= history.tokens * SHARE
-    return all(text in kept.get(i, "") for i, text in said.items())
+    places = {i: next(at for at, m in enumerate(messages) if m is talk[i]) for i in said}
+    return all(text in kept.get(places[i], "") for i, text in said.items())
 
 
-def lost(texts: list[str], *, unit: str, keep_last: int) -> list[tuple[str, str, str]]:
+def lost(texts: list[str], *, unit: str, keep_last: int, calls: float = 0.0) -> list[tuple[str, str, str]]:
     """Which of the texts are not in the window, in chats of each style and language."""
     draw = random.Random(1)  # noqa: S311  no secrets here
     styles = itertools.cycle(itertools.product(STYLES, ("en", "zh", "both")))
@@ -153,7 +157,7 @@ def lost(texts: list[str], *, unit: str, keep_last: int) -> list[tuple[str, str,
     for seed, (text, (name, language)) in enumerate(zip(texts, styles, strict=False)):
         n = N_MESSAGES[seed % len(N_MESSAGES)]
         at = 2 * draw.randrange(n // 2 - 1)
-        if not keeps({at: text}, seed, style(name, language), n=n, unit=unit, keep_last=keep_last):
+        if not keeps({at: text}, seed, style(name, language), n=n, calls=calls, unit=unit, keep_last=keep_last):
             found.append((text, name, language))
     return found
 
@@ -171,6 +175,12 @@ def test_fit_written_prohibition_stands_in_the_window(unit: str, keep_last: int)
 def test_fit_generated_prohibition_stands_in_the_window(unit: str, keep_last: int) -> None:
     assert len(GENERATED) >= 200
     assert lost(GENERATED, unit=unit, keep_last=keep_last) == []
+
+
+@pytest.mark.parametrize("calls", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("unit", ["message", "sentence"])
+def test_fit_prohibition_among_tool_calls_stands_in_the_window(unit: str, calls: float) -> None:
+    assert lost([*WRITTEN, *GENERATED[::3]], unit=unit, keep_last=0, calls=calls) == []
 
 
 @pytest.mark.parametrize("keep_last", [0, 1])
