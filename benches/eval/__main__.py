@@ -1,6 +1,6 @@
 """Prints what windows keep of evaluation data, beside newest-first and random, and gates it.
 
-    python benches/eval DATA [--every N] [--only NAME]
+    python benches/eval DATA [--every N] [--only NAME] [--markdown]
     python benches/eval DATA --stress
 
 DATA is a folder or files (joined as in PATH) of the form that data.py describes. measures.py, agents.py and
@@ -22,7 +22,7 @@ import stream
 import stress
 from check import Tally
 from data import load
-from table import heading, numbers, row
+from table import heading, markdown, numbers, row
 
 if TYPE_CHECKING:
     from data import DataFile
@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("data", help="a folder or files, joined as in PATH")
     parser.add_argument("--every", type=int, default=1, help="ask only every N-th question by query")
     parser.add_argument("--only", default="", help="measure only files whose name starts so")
+    parser.add_argument("--markdown", action="store_true", help="print the tables of docs/retention.md as well")
     parser.add_argument("--stress", action="store_true", help="measure histories that are made hard instead")
     asked = parser.parse_args()
     began = time.monotonic()
@@ -41,14 +42,16 @@ def main() -> int:
     if asked.stress:
         failures = stress.run(files)
     else:
-        failures = [failure for file in files for failure in evaluate(file, every=asked.every)]
+        failures = [
+            failure for file in files for failure in evaluate(file, every=asked.every, is_markdown=asked.markdown)
+        ]
     print(f"\n{len(files)} files in {time.monotonic() - began:.0f} s, {len(failures)} failures")
     for failure in failures:
         print(f"FAILED {failure}")
     return 1 if failures or not files else 0
 
 
-def evaluate(file: DataFile, *, every: int) -> list[str]:
+def evaluate(file: DataFile, *, every: int, is_markdown: bool) -> list[str]:
     """Print the table of one file; return its failures in words."""
     tally = Tally()
     if file.conversations:
@@ -74,6 +77,8 @@ def evaluate(file: DataFile, *, every: int) -> list[str]:
         if not is_reached:
             failures.append(f"{file.stem}: {figure.name} {numbers(figure.values)}, must be {numbers(bar)}")
     print(f"  {tally}")
+    if is_markdown:
+        print(markdown(file.stem, figures))
     if tally.over or tally.false:
         failures.append(f"{file.stem}: {tally.over} windows over budget, {tally.false} falsified")
         failures += [f"{file.stem}: {fault}" for fault in tally.faults]

@@ -32,6 +32,18 @@ def row(figure: Figure, verdict: str = "") -> str:
     return f"  {figure.name:38}{ours}   n={figure.n:<6}{beside}{verdict}"
 
 
+def markdown(title: str, figures: Sequence[Figure]) -> str:
+    """Return the table as Markdown, for docs/retention.md."""
+    peers = next((list(figure.beside) for figure in figures if figure.beside), [])
+    lines = [f"| {title} | n | ours | {' | '.join(peers)} |", "|---" * (3 + len(peers)) + "|"]
+    for figure in figures:
+        cells = [figure.values, *(figure.beside.get(peer, []) for peer in peers)]
+        lines.append(
+            f"| {figure.name} | {figure.n:,} | " + " | ".join(" / ".join(f"{v:.1f}" for v in c) for c in cells) + " |"
+        )
+    return "\n".join(lines)
+
+
 def numbers(values: Sequence[float], *, at_least: int = 0) -> str:
     """Return values in columns."""
     columns = [f"{value:5.1f}" for value in values]
