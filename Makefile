@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench gate eval soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast bench gate eval eval-stress soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -47,8 +47,11 @@ bench: .venv-bench/.made ## measure against pinned peers, in a venv of their own
 gate: .venv/.made ## count the kernels' instructions with valgrind and compare with the record
 	@$(PY) benches/rust/gate.py
 
-eval: .venv/.built ## check what windows keep of the evidence: make eval DATA=folder-of-the-scorers
-	@$(PY) benches/eval/retention.py "$(DATA)"
+eval: .venv/.built ## check what windows keep of recorded talk: make eval DATA=folder or files
+	@$(PY) benches/eval "$(DATA)"
+
+eval-stress: .venv/.built ## the same on long answers and on talk that changes halfway
+	@$(PY) benches/eval "$(DATA)" --stress
 
 soak: .venv/.made ## check a million generated histories; about ten minutes
 	@ROLECORE_CASES=1000000 cargo test --quiet --locked --release -p rolecore-core --test invariants

@@ -1,52 +1,97 @@
-"""Gates what windows keep of the evidence: at least 1.5 times what newest-first keeps, at every budget.
+"""What windows keep of a conversation for the questions on it.
 
-    python benches/eval/retention.py EVAL
-
-EVAL is a folder with the evaluation data and its scorer, score_retention.py, which is not part of this project. A
-conversation is cut to 40, 20, 10 and 5 % of its tokens, by message. Without a query only chats are judged: on meetings
-fact density by message keeps no more than chance. Exit status 1 when a figure is below the bar.
+"agnostic": they are asked later. "query": each is known while its window is chosen.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-BAR = 1.5
-CHATS = ("locomo_dev.json", "memorybank_zh_dev.json")
-MEETINGS = ("vcsum_dev.json", "qmsum_dev.json")
+from baselines import SEEDS, at_random, newest
+from measures import MEASURES, Collected, Exam
+from table import Figure, mean
 
+import rolecore
 
-def evidence(eval_folder: Path, name: str) -> dict[str, list[float]]:
-    """Evidence kept in per cent at the four budgets: of windows without and with a query, and of newest-first."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        scorer = [sys.executable, str(eval_folder / "score_retention.py"), str(eval_folder / name)]
-        subprocess.run([*scorer, "--baselines", "--json", out.name], check=True, stdout=subprocess.DEVNULL)
-        scores = json.loads(Path(out.name).read_text(encoding="utf-8"))
-    return {row: scores[f"{row}.ev"] for row in ("agnostic", "query", "newest")}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+    from check import Tally
+    from data import Conversation, Message
 
-def main() -> int:
-    """Print a row a file and mode; return the exit status."""
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    below = 0
-    for name in CHATS + MEETINGS:
-        kept = evidence(Path(sys.argv[1]), name)
-        for row in ("agnostic", "query"):
-            is_judged = row == "query" or name in CHATS
-            fails = is_judged and any(
-                ours < BAR * newest for ours, newest in zip(kept[row], kept["newest"], strict=True)
-            )
-            below += fails
-            figures, newest = (" / ".join(f"{value:5.1f}" for value in kept[key]) for key in (row, "newest"))
-            verdict = "BELOW" if fails else "ok" if is_judged else "not judged"
-            print(f"{name:24} {row:9} {figures}   newest-first {newest}   {verdict}")
-    return 1 if below else 0
+SHARES = (0.40, 0.20, 0.10, 0.05)
+UNITS = ("message", "sentence")
+
+# Kept text by turn, under a budget of so many tokens.
+Keeper = Callable[[int], Mapping[int, str]]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(conversations: Sequence[Conversation], tally: Tally, *, every: int) -> list[Figure]:
+    """Return the figures of a file; by query, every so many questions are asked."""
+    collected: dict[str, Collected] = {}
+    for conversation in conversations:
+        messages = conversation.messages()
+        history = rolecore.History(messages)
+        exam = Exam(conversation)
+
+        def collect(name: str, keep: Keeper, asked: Sequence[int] | None = None) -> None:
+            into = collected.setdefault(name, Collected())
+            for i, share in enumerate(SHARES):
+                into.add(i, exam.mark(keep(int(history.tokens * share)), asked))  # noqa: B023  used at once
+
+        for unit in UNITS:
+            collect(f"agnostic {unit}", fitted(history, messages, tally, unit=unit))
+            for number in range(0, len(exam.questions), every):
+                query = exam.questions[number].text
+                collect(f"query {unit}", fitted(history, messages, tally, unit=unit, query=query), [number])
+        for name, keep in baselines(messages).items():
+            collect(name, keep)
+    return figures(collected)
+
+
+def figures(collected: Mapping[str, Collected]) -> list[Figure]:
+    """Return a figure for each kind of window and measure, with the baselines beside it."""
+    beside = {"newest": ["newest"], "random": [f"random {seed}" for seed in SEEDS]}
+    found = []
+    for name, ours in collected.items():
+        if name.split()[0] in beside:
+            continue
+        for measure in MEASURES:
+            if values := ours.values(measure):
+                peers = {
+                    peer: mean([collected[one].values(measure) for one in names]) for peer, names in beside.items()
+                }
+                found.append(Figure(f"{name} {measure}", values, ours.n(measure), peers))
+    return found
+
+
+def fitted(
+    history: rolecore.History,
+    messages: Sequence[Message],
+    tally: Tally,
+    *,
+    unit: str = "message",
+    query: str | None = None,
+) -> Keeper:
+    """Return what fits a budget and says what the window holds; each is checked."""
+
+    def keep(budget: int) -> Mapping[int, str]:
+        def fit() -> rolecore.Window:
+            return history.fit(budget, query=query, keep_last=0, unit=unit)
+
+        return tally.fit(fit, messages, budget) or {}
+
+    return keep
+
+
+def baselines(messages: Sequence[Message]) -> dict[str, Keeper]:
+    """Return what keeps whole messages without judgement: the newest, and at random, once a seed."""
+    tokenizer = rolecore.tokenizer("o200k_base")
+    costs = [tokenizer.count_messages([message]) for message in messages]
+
+    def keeper(choose: Callable[[int], Sequence[int]]) -> Keeper:
+        return lambda budget: {i: messages[i]["content"] for i in choose(budget)}
+
+    random = {f"random {seed}": keeper(lambda budget, seed=seed: at_random(costs, budget, seed)) for seed in SEEDS}
+    return {"newest": keeper(lambda budget: newest(costs, budget)), **random}
