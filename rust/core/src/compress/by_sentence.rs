@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use super::assemble::{MarkTokens, cut_texts, cut_tokens};
 use super::fit::{Choice, Plan};
 use super::pieces::{Form, data_of};
-use super::select::piece_worth;
+use super::select::{ORDER_WORTH, piece_worth};
 use super::window::Entry;
 use crate::error::{Error, Result};
 use crate::history::{Group, History};
@@ -22,6 +22,8 @@ pub(crate) struct SentenceChoice<'h> {
     candidates: Vec<Candidate>,
     /// Numbers of `candidates`, the worthiest first, of equals the newer.
     order: Vec<u32>,
+    /// How many of `order` hold what a user forbids or demands.
+    n_orders: usize,
     /// Tokens of each group beyond its pieces, when all of those are cut.
     frames: Vec<u64>,
     /// By group: how many of its candidates are taken; of a required one, 1.
@@ -74,6 +76,7 @@ impl<'h> SentenceChoice<'h> {
             marks: MarkTokens::of(history),
             candidates: Vec::with_capacity(n_pieces),
             order: Vec::new(),
+            n_orders: 0,
             frames: vec![0; groups.len()],
             n_taken: plan.required.iter().map(|reason| u32::from(reason.is_some())).collect(),
             keep: plan.required.iter().map(Option::is_some).collect(),
@@ -92,6 +95,7 @@ impl<'h> SentenceChoice<'h> {
             choice.add_group(g, &worth, &mut keys);
         }
         keys.sort_unstable_by(|a, b| b.cmp(a));
+        choice.n_orders = keys.partition_point(|&key| key >> 32 >= u64::from(ORDER_WORTH.to_bits()));
         #[expect(clippy::cast_possible_truncation, reason = "the low half is a number of a candidate")]
         choice.order.extend(keys.iter().map(|&key| key as u32));
         if !plan.is_bound() {
@@ -506,6 +510,12 @@ impl Choice for SentenceChoice<'_> {
 
 impl SentenceChoice<'_> {
     fn take_once(&mut self, wanted: &dyn Fn(usize) -> bool) {
+        // What a user forbids or demands comes before everything, among tools too.
+        for at in 0..self.n_orders {
+            if wanted(self.group_of(self.order[at])) {
+                self.take_one(self.order[at]);
+            }
+        }
         self.take_values(wanted);
         // What says the same as a piece that is kept already waits until the rest has had its turn.
         let mut said = HashSet::new();

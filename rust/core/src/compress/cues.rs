@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 /// A set of the kinds below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Cues(u32);
+pub(crate) struct Cues(u64);
 
 impl Cues {
     /// Too common to say anything; never a term.
@@ -46,14 +46,28 @@ impl Cues {
     pub(crate) const GUESSED: Self = Self(1 << 22);
     /// "be", which opens a guess behind "must".
     pub(crate) const BE: Self = Self(1 << 23);
-    /// Words that make it a guess.
+    /// Words that strengthen: a guess or a demand.
     pub(crate) const GUESSING: Self = Self(1 << 24);
+    /// "have", which opens a guess behind "must" more often than a demand.
+    pub(crate) const HAVE: Self = Self(1 << 33);
+    /// "feel", which makes it a guess.
+    pub(crate) const FEEL: Self = Self(1 << 34);
     /// An article: "a must" is a noun.
     pub(crate) const ARTICLE: Self = Self(1 << 25);
     /// "never".
     pub(crate) const NEVER: Self = Self(1 << 26);
     /// Of a sentence: it holds an identifier.
     pub(crate) const IDENTIFIER: Self = Self(1 << 27);
+    /// "you".
+    pub(crate) const YOU: Self = Self(1 << 28);
+    /// What "you" before it and "not" behind it make an order: "should", "may", "can".
+    pub(crate) const MODAL: Self = Self(1 << 29);
+    /// An order where nothing comes before it: "dont", 别.
+    pub(crate) const OPENS_ORDER: Self = Self(1 << 30);
+    /// An order behind "not" or 不可: "allowed", 可以.
+    pub(crate) const ALLOWED: Self = Self(1 << 31);
+    /// Of a sentence: an order with a mere tag behind it, as "okay?".
+    pub(crate) const ORDER_FIRST: Self = Self(1 << 32);
     /// Of a term: too vague or too common a praise to be a fact.
     pub(crate) const NO_FACT: Self = Self(1 << 14);
     /// Of a term: too common to be a topic.
@@ -68,6 +82,17 @@ impl Cues {
     pub(crate) const LAST_SENTENCE: Self = Self(1 << 19);
     /// Of a sentence: the message before it ended with a question.
     pub(crate) const ANSWER: Self = Self(1 << 20);
+
+    /// Kinds of words that may make a sentence an order.
+    pub(crate) const ORDERING: Self = Self(
+        Self::PROHIBITION.0
+            | Self::MUST.0
+            | Self::NEVER.0
+            | Self::OPENS_ORDER.0
+            | Self::ALLOWED.0
+            | Self::MODAL.0
+            | Self::NOT.0,
+    );
 
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -98,6 +123,9 @@ impl Cues {
                 _ => {}
             }
         }
+        if first == Some('别') {
+            cues.add(Self::OPENS_ORDER);
+        }
         if let (Some(number), Some(measure)) = (first, second)
             && "零一二三四五六七八九十百千万亿两".contains(number)
             && "个年月日号天次岁块元点位人家种倍成万亿".contains(measure)
@@ -114,7 +142,7 @@ impl Cues {
 /// A pair of these two, or one of these alone, says nothing.
 const STOP_CHARACTERS: &str = "的了是我你他她它们在有和就不也都这那啊吗呢吧嗯哦呀嘛与及或但而所以因为如果很还又再会能要说对得地着过给把被让从到于之其个";
 
-const LISTS: [(Cues, &str); 24] = [
+const LISTS: [(Cues, &str); 30] = [
     (
         Cues::STOP,
         "a an the and or but if then than so as of at by for with about into to from up down in out on off over under \
@@ -150,14 +178,23 @@ const LISTS: [(Cues, &str); 24] = [
     (Cues::FILLER, "um uh 然后 对吧 是吧 的话 这个 那个"),
     (Cues::THANKS, "thank thanks welcome 谢谢 感谢 掌声 欢迎 辛苦"),
     (Cues::NEED, "should need needs must ought require 应该 需要 必须 要求"),
-    (Cues::PROHIBITION, "mustn forbidden prohibited 不要 必须 禁止 不得 不准 不许 切勿 务必 严禁"),
+    (
+        Cues::PROHIBITION,
+        "mustn forbidden prohibited circumstances 不要 必须 禁止 不得 不准 不许 切勿 请勿 务必 严禁 万别 不允",
+    ),
     (Cues::NEVER, "never"),
     (Cues::ARTICLE, "a an the"),
     (Cues::MUST, "must"),
     (Cues::GUESSED, "that this it there you he she they these those"),
     (Cues::BE, "be"),
-    (Cues::GUESSING, "have feel so really very such quite pretty"),
-    (Cues::NOT, "not don"),
+    (Cues::GUESSING, "so really very such quite pretty"),
+    (Cues::HAVE, "have"),
+    (Cues::FEEL, "feel"),
+    (Cues::NOT, "not don cannot 不可"),
+    (Cues::YOU, "you"),
+    (Cues::MODAL, "should may can shouldn cannot"),
+    (Cues::OPENS_ORDER, "dont"),
+    (Cues::ALLOWED, "allowed permitted 可以"),
     (Cues::DO, "do"),
     (Cues::SUBJECT, "i you we they he she it who people"),
     (

@@ -347,7 +347,7 @@ impl<'d> Reading<'d> {
     }
 
     fn end(self) -> (Signs, u32) {
-        let mut signs = self.signs.signs;
+        let mut signs = self.signs.end();
         let echo = 255 * u64::from(self.n_echoes) / u64::from(self.n_distinct.max(1));
         signs.echo = u8::try_from(echo).unwrap_or(u8::MAX);
         (signs, self.same)

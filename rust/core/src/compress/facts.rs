@@ -19,6 +19,8 @@ pub(crate) struct Signs {
 
 /// Names and quotes beyond this many add nothing.
 const MAX_COUNTED: u8 = 3;
+/// A question behind a comma is a mere tag ("okay?", 好吗？) with up to this many words.
+const MAX_TAG_WORDS: u32 = 2;
 /// Nor do fillers beyond this many.
 const MAX_FILLERS: u8 = 4;
 
@@ -37,19 +39,20 @@ impl Signs {
 /// A sentence while it is read.
 #[derive(Debug, Default)]
 pub(crate) struct SignReader {
-    pub(crate) signs: Signs,
+    signs: Signs,
     has_word: bool,
+    /// Kinds of the word before, and of the one before that; none behind a mark.
+    previous: [Cues; 2],
     /// Whether the word before was one with an apostrophe: "I've never" only tells.
     was_contracted: bool,
-    /// Kinds of the word before.
-    previous: Cues,
-    /// Kinds of the word before a "do".
-    before_do: Cues,
     must: Must,
+    /// Whether an order stands before the last comma, and how many words stand behind that.
+    has_order_before: bool,
+    n_words_behind: u32,
 }
 
 /// What a "must" has turned out to be so far.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Must {
     /// There was none, or it is settled.
     #[default]
@@ -58,6 +61,8 @@ enum Must {
     Open,
     /// "it must be": praise or feeling makes it a guess, anything else a demand.
     Be,
+    /// "it must have": only an article behind it makes it a demand.
+    Have,
 }
 
 impl SignReader {
@@ -66,24 +71,12 @@ impl SignReader {
         if !self.has_word && cues.has(Cues::PLEASANTRY) {
             self.signs.add(Cues::OPENS_POLITELY);
         }
-        if cues.has(Cues::NOT) && self.forbids(how) {
-            self.signs.add(Cues::PROHIBITION);
-        }
-        if cues.has(Cues::MUST) && !how.is_contracted && !self.previous.has(Cues::ARTICLE) {
-            self.must = Must::Open;
-            if self.has_word && !self.previous.has(Cues::GUESSED) {
-                self.demand();
-            }
-        } else if cues.has(Cues::NEVER) && !self.was_contracted {
-            self.demand();
-        } else if self.must != Must::Settled {
-            self.after_must(cues);
-        }
-        if cues.has(Cues::DO) {
-            self.before_do = self.previous;
+        if cues.has(Cues::ORDERING) || self.must != Must::Settled {
+            self.see_order(cues, how);
         }
         self.has_word = true;
-        self.previous = cues;
+        self.n_words_behind += 1;
+        self.previous = [cues, self.previous[0]];
         self.was_contracted = how.is_contracted;
         self.signs.add(cues);
         if how.has_digit {
@@ -92,38 +85,78 @@ impl SignReader {
         if how.is_id {
             self.signs.add(Cues::IDENTIFIER);
         }
-        self.signs.names +=
-            u8::from(how.is_name && !is_speaker && !cues.has(Cues::STOP) && self.signs.names < MAX_COUNTED);
+        let is_name = how.is_name && !is_speaker && !cues.has(Cues::STOP);
+        self.signs.names += u8::from(is_name && self.signs.names < MAX_COUNTED);
         self.signs.fillers += u8::from(cues.has(Cues::FILLER) && self.signs.fillers < MAX_FILLERS);
     }
 
-    fn after_must(&mut self, cues: Cues) {
-        match self.must {
-            Must::Open if cues.has(Cues::BE) => self.must = Must::Be,
-            Must::Be if cues.has(Cues::NO_FACT) => self.must = Must::Settled,
-            _ if cues.has(Cues::GUESSING) => self.must = Must::Settled,
-            _ => self.demand(),
+    /// Looks for an order in a word and those before it: "don't", "must", "you may not". "I don't" and "they do not" only tell,
+    /// and "that must be hard" guesses.
+    fn see_order(&mut self, cues: Cues, how: Word) {
+        let [before, earlier] = self.previous;
+        let follows_mark = before == Cues::default();
+        let is_told_you = |modal: Cues, whom: Cues| modal.has(Cues::MODAL) && whom.has(Cues::YOU);
+        let is_order = if cues.has(Cues::MUST) {
+            let is_verb = !how.is_contracted && !before.has(Cues::ARTICLE);
+            let may_be_guess = !self.has_word || before.has(Cues::GUESSED);
+            self.must = if is_verb && may_be_guess { Must::Open } else { Must::Settled };
+            is_verb && !may_be_guess
+        } else if cues.has(Cues::NEVER) {
+            !self.was_contracted
+        } else if cues.has(Cues::OPENS_ORDER) {
+            follows_mark
+        } else if cues.has(Cues::ALLOWED) && before.has(Cues::NOT) {
+            true
+        } else if cues.has(Cues::MODAL) && (how.is_contracted || cues.has(Cues::NOT)) {
+            before.has(Cues::YOU)
+        } else if cues.has(Cues::NOT) {
+            let is_not_done = how.is_contracted && !before.has(Cues::SUBJECT);
+            let is_do_not = before.has(Cues::DO) && !earlier.has(Cues::SUBJECT);
+            is_not_done || is_do_not || is_told_you(before, earlier)
+        } else {
+            cues.has(Cues::PROHIBITION) || (self.must != Must::Settled && self.ends_must(cues))
+        };
+        if is_order {
+            self.signs.add(Cues::PROHIBITION);
+            self.must = Must::Settled;
         }
     }
 
-    fn demand(&mut self) {
-        self.signs.add(Cues::PROHIBITION);
-        self.must = Must::Settled;
+    /// Whether the word behind "must" makes it a demand.
+    fn ends_must(&mut self, cues: Cues) -> bool {
+        let is = |cue: Cues| cues.has(cue);
+        self.must = match self.must {
+            Must::Open if is(Cues::BE) => Must::Be,
+            Must::Open if is(Cues::HAVE) => Must::Have,
+            // "must really": the word behind it tells.
+            Must::Open if is(Cues::GUESSING) => Must::Open,
+            Must::Be if is(Cues::GUESSING) || is(Cues::NO_FACT) || is(Cues::ARTICLE) => Must::Settled,
+            Must::Have if !is(Cues::ARTICLE) => Must::Settled,
+            Must::Open if is(Cues::FEEL) => Must::Settled,
+            _ => return true,
+        };
+        false
     }
 
-    /// Whether "not" or "don't" forbids here: "I don't" and "they do not" only tell.
-    fn forbids(&self, how: Word) -> bool {
-        let subject = if how.is_contracted { self.previous } else { self.before_do };
-        (how.is_contracted || self.previous.has(Cues::DO)) && !subject.has(Cues::SUBJECT)
+    /// What was seen, once the sentence has ended.
+    pub(crate) fn end(mut self) -> Signs {
+        if self.has_order_before && self.n_words_behind <= MAX_TAG_WORDS {
+            self.signs.add(Cues::ORDER_FIRST);
+        }
+        self.signs
     }
 
     /// Takes note of the next mark between words.
     pub(crate) fn see_mark(&mut self, mark: char, opens: bool) {
         let is_quote = matches!(mark, '《' | '「' | '『' | '“') || (mark == '"' && opens);
         self.signs.quotes += u8::from(is_quote && self.signs.quotes < MAX_COUNTED);
-        // What comes before a mark is no subject of what follows.
-        if mark != '\'' && mark != '’' {
-            self.previous = Cues::default();
+        if matches!(mark, ',' | ';' | ':' | '.' | '!' | '?' | '，' | '；' | '：' | '—' | '、') {
+            // What comes before it is no subject of what follows.
+            self.previous = [Cues::default(); 2];
+            if !matches!(mark, '.' | '!' | '?') {
+                self.has_order_before = self.signs.has(Cues::PROHIBITION);
+                self.n_words_behind = 0;
+            }
         }
     }
 }
@@ -154,7 +187,7 @@ mod tests {
     fn signs(text: &str) -> Signs {
         let mut reader = SignReader::default();
         read(text, &mut reader);
-        reader.signs
+        reader.end()
     }
 
     #[test]
@@ -184,6 +217,11 @@ mod tests {
         }
         for text in [
             "I don't know.",
+            "I can't come.",
+            "I always ask.",
+            "特别好。",
+            "That must be a joy.",
+            "You must be very proud.",
             "They do not care.",
             "Don is here.",
             "It is not far.",

@@ -45,12 +45,14 @@ pub(crate) fn piece_worth(digest: &Digest, query: Option<&str>) -> Vec<f32> {
 
 /// What a user forbids or demands outweighs all else: by more than any two densities differ, which are within e^+-10 of 1.
 const PROHIBITION: f32 = 1e12;
+/// Only what a user forbids or demands is worth this much.
+pub(crate) const ORDER_WORTH: f32 = 1e6;
 
 fn lift_prohibitions(digest: &Digest, pieces: &mut [f32]) {
     for document in (0..digest.len()).map(|i| digest.document(i)).filter(|document| document.is_user) {
         for p in document.pieces {
             let signs = digest.signs(p);
-            if signs.has(Cues::PROHIBITION) && !signs.has(Cues::QUESTION) {
+            if signs.has(Cues::PROHIBITION) && (!signs.has(Cues::QUESTION) || signs.has(Cues::ORDER_FIRST)) {
                 pieces[p] *= PROHIBITION;
             }
         }
