@@ -95,7 +95,6 @@ Under no circumstances share the list.
 Dont call me at night.
 别给我妈妈打电话。
 千万别删除备份。
-不可以迟到。
 不允许修改合同。
 请勿打扰。
 """.strip().splitlines()

@@ -64,7 +64,7 @@ impl Cues {
     pub(crate) const MODAL: Self = Self(1 << 29);
     /// An order where nothing comes before it: "dont", 别.
     pub(crate) const OPENS_ORDER: Self = Self(1 << 30);
-    /// An order behind "not" or 不可: "allowed", 可以.
+    /// An order behind "not": "allowed".
     pub(crate) const ALLOWED: Self = Self(1 << 31);
     /// Of a sentence: an order with a mere tag behind it, as "okay?".
     pub(crate) const ORDER_FIRST: Self = Self(1 << 32);
@@ -123,7 +123,7 @@ impl Cues {
                 _ => {}
             }
         }
-        if first == Some('别') {
+        if first == Some('别') && second.is_some_and(|second| !"的人说处名样墅".contains(second)) {
             cues.add(Self::OPENS_ORDER);
         }
         if let (Some(number), Some(measure)) = (first, second)
@@ -190,11 +190,11 @@ const LISTS: [(Cues, &str); 30] = [
     (Cues::GUESSING, "so really very such quite pretty"),
     (Cues::HAVE, "have"),
     (Cues::FEEL, "feel"),
-    (Cues::NOT, "not don cannot 不可"),
+    (Cues::NOT, "not don cannot"),
     (Cues::YOU, "you"),
     (Cues::MODAL, "should may can shouldn cannot"),
     (Cues::OPENS_ORDER, "dont"),
-    (Cues::ALLOWED, "allowed permitted 可以"),
+    (Cues::ALLOWED, "allowed permitted"),
     (Cues::DO, "do"),
     (Cues::SUBJECT, "i you we they he she it who people"),
     (

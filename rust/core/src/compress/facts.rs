@@ -220,6 +220,8 @@ mod tests {
             "I can't come.",
             "I always ask.",
             "特别好。",
+            "别人来了。",
+            "可不可以来",
             "That must be a joy.",
             "You must be very proud.",
             "They do not care.",
