@@ -38,12 +38,23 @@ pub(crate) struct SentenceChoice<'h> {
     budget_tokens: u64,
     /// Tokens that may still be spent, by the pieces' own counts.
     left: i64,
-    /// By message: exact tokens of what is kept, if it is cut; none where that changed since it was counted.
-    exact: Vec<Cell<Option<Option<u64>>>>,
+    /// By message: what is known of its exact tokens.
+    exact: Vec<Cell<Exact>>,
     /// By group: its candidates.
     of_group: Vec<Range<u32>>,
     /// By message: the JSON text of a result that is cut between its values, and which of its containers hold a kept one.
     data: HashMap<usize, Data>,
+}
+
+/// What is known of a kept message's exact tokens.
+#[derive(Debug, Clone, Copy)]
+enum Exact {
+    /// Its pieces changed since it was counted.
+    Unknown,
+    /// All of it is kept.
+    Whole,
+    /// This many are left.
+    CutTo(u64),
 }
 
 /// A JSON result that may be cut.
@@ -85,7 +96,7 @@ impl<'h> SentenceChoice<'h> {
             taken: Vec::new(),
             budget_tokens,
             left: signed(budget_tokens - plan.required_tokens),
-            exact: vec![Cell::new(None); history.len()],
+            exact: vec![Cell::new(Exact::Unknown); history.len()],
             of_group: vec![0..0; groups.len()],
             data: HashMap::new(),
         };
@@ -336,7 +347,7 @@ impl<'h> SentenceChoice<'h> {
     fn put(&mut self, c: u32) {
         let Candidate { group, message, piece, .. } = self.candidates[c as usize];
         self.open_or_close(group as usize, true);
-        self.exact[message as usize].set(None);
+        self.exact[message as usize].set(Exact::Unknown);
         self.n_taken[group as usize] += 1;
         if let Some(p) = piece {
             self.kept[p as usize] = true;
@@ -353,7 +364,7 @@ impl<'h> SentenceChoice<'h> {
         }
         self.n_taken[group] -= 1;
         self.open_or_close(group, self.n_taken[group] > 0);
-        self.exact[candidate.message as usize].set(None);
+        self.exact[candidate.message as usize].set(Exact::Unknown);
         Some(candidate)
     }
 
@@ -361,7 +372,9 @@ impl<'h> SentenceChoice<'h> {
         if self.keep[g] != is_kept {
             self.keep[g] = is_kept;
             let group = &self.history.groups()[g];
-            self.exact[group.start..group.end].iter().for_each(|exact| exact.set(None));
+            for exact in &self.exact[group.start..group.end] {
+                exact.set(Exact::Unknown);
+            }
         }
     }
 
@@ -378,8 +391,10 @@ impl<'h> SentenceChoice<'h> {
 
     /// Exact tokens of message `i` of a kept group, if it is cut.
     fn cut_to(&self, i: usize) -> Option<u64> {
-        if let Some(known) = self.exact[i].get() {
-            return known;
+        match self.exact[i].get() {
+            Exact::Unknown => {}
+            Exact::Whole => return None,
+            Exact::CutTo(tokens) => return Some(tokens),
         }
         let document = self.history.digest().document(i);
         let is_cut = document.form != Form::Whole
@@ -387,7 +402,7 @@ impl<'h> SentenceChoice<'h> {
             && document.pieces.clone().any(|p| !self.kept[p])
             && !self.is_required[self.history.group_of(i)];
         let tokens = is_cut.then(|| cut_tokens(self.history, i, &self.kept, self.marks));
-        self.exact[i].set(Some(tokens));
+        self.exact[i].set(tokens.map_or(Exact::Whole, Exact::CutTo));
         tokens
     }
 

@@ -64,7 +64,9 @@ impl SentenceChoice<'_> {
                 let mut brought = Vec::new();
                 self.each_piece(c, |p| brought.push(p));
                 let Some(cheaper) = self.take_one(c) else { continue };
-                brought.into_iter().for_each(|p| cover.hold(p));
+                for p in brought {
+                    cover.hold(p);
+                }
                 for c in cheaper.filter(|_| was_open) {
                     if !self.is_taken(c) {
                         let (rank, _) = self.best(&mut cover, c, rest);

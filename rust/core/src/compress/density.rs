@@ -7,9 +7,7 @@
 //!
 //! Measured on four sets (docs/retention.md): facts alone lose 19 points on Chinese meetings, topics alone 36 on English chat.
 
-use super::cues::Cues;
 use super::digest::Digest;
-use super::facts::Signs;
 use super::math::{exp, ln};
 use super::register::{Register, registers};
 use super::terms::TermId;
@@ -18,8 +16,7 @@ use super::terms::TermId;
 ///
 /// Cost: O(distinct terms of all pieces).
 pub(crate) fn density(digest: &Digest) -> Vec<f32> {
-    let idf = digest.idf();
-    let (fact, topic) = (digest.fact(&idf), digest.topic(&idf));
+    let weights = digest.term_weights(&digest.idf());
     let registers = registers(digest);
     let mut scores = vec![0.0; digest.n_pieces()];
     let mut costs = vec![0.0; digest.n_pieces()];
@@ -30,9 +27,10 @@ pub(crate) fn density(digest: &Digest) -> Vec<f32> {
             #[expect(clippy::cast_precision_loss, reason = "a cost needs no more than 24 bits")]
             let tokens = digest.place(p).map_or(0, |place| place.alone().saturating_sub(label)) as f32;
             let terms = digest.postings(p).terms;
-            let signs = digest.signs(p);
-            let facts = ln((sum_at(&fact, terms) + 1.0) / (tokens + 6.0)) + fact_signs(signs) - register.long_turn;
-            let topics = ln((sum_at(&topic, terms) + 2.0) / (tokens + 2.0)) + topic_signs(signs);
+            let looks = digest.looks(p);
+            let [fact, topic] = sum_at(&weights, terms);
+            let facts = ln((fact + 1.0) / (tokens + 6.0)) + looks.fact - register.long_turn;
+            let topics = ln((topic + 2.0) / (tokens + 2.0)) + looks.topic;
             scores[p] = facts + register.topic * (topics - facts);
             costs[p] = tokens;
         }
@@ -42,45 +40,6 @@ pub(crate) fn density(digest: &Digest) -> Vec<f32> {
         *score = exp(*score);
     }
     scores
-}
-
-/// What each sign adds to the logarithm of a fact's density.
-///
-/// Source: set by hand on the development conversations of docs/retention.md and checked by leaving each set out; no single one is
-/// worth more than the noise, the group is worth 14 points on English chat.
-fn fact_signs(signs: Signs) -> f32 {
-    let weights = [
-        (Cues::QUESTION, -0.5),
-        (Cues::OPENS_POLITELY, -0.3),
-        (Cues::NUMBER, 0.2),
-        (Cues::TIME, 0.35),
-        (Cues::FIRST_PERSON, 0.3),
-        (Cues::PREFERENCE, 0.2),
-        (Cues::NAMING, 0.3),
-        (Cues::FIRST_SENTENCE, 0.2),
-        (Cues::LAST_SENTENCE, -0.2),
-        (Cues::ANSWER, 0.4),
-        (Cues::IDENTIFIER, 1.0),
-    ];
-    sum_of(signs, &weights) + 0.2 * f32::from(signs.names) + 0.6 * f32::from(signs.quotes)
-        - 0.4 / 255.0 * f32::from(signs.echo)
-}
-
-/// The same for a topic's density; worth 2 to 4 points on meetings.
-fn topic_signs(signs: Signs) -> f32 {
-    let weights = [
-        (Cues::QUESTION, -0.3),
-        (Cues::OPENS_POLITELY, -0.4),
-        (Cues::TIME, -0.3),
-        (Cues::ANSWER, 0.15),
-        (Cues::THANKS, -0.3),
-        (Cues::NEED, 0.15),
-    ];
-    sum_of(signs, &weights) - 0.15 * f32::from(signs.fillers)
-}
-
-fn sum_of(signs: Signs, weights: &[(Cues, f32)]) -> f32 {
-    weights.iter().map(|&(cue, weight)| if signs.has(cue) { weight } else { 0.0 }).sum()
 }
 
 /// Brings every stretch of the history to the same mean and spread, each token counting once: or one register, or one script, would
@@ -106,12 +65,16 @@ fn level(digest: &Digest, registers: &[Register], scores: &mut [f32], costs: &[f
     }
 }
 
-/// The sum of `values` at `places`, in four lanes: one lane would wait for each addition before the next.
-fn sum_at(values: &[f32], places: &[TermId]) -> f32 {
-    let at = |place: TermId| values[place as usize];
+/// The sums of `values` at `places`, in four lanes: one lane would wait for each addition before the next.
+fn sum_at(values: &[[f32; 2]], places: &[TermId]) -> [f32; 2] {
+    let plus = |[a, b]: [f32; 2], place: TermId| {
+        let [x, y] = values[place as usize];
+        [a + x, b + y]
+    };
     let fours = places.chunks_exact(4);
-    let rest: f32 = fours.remainder().iter().map(|&place| at(place)).sum();
-    let lanes =
-        fours.fold([0.0; 4], |[a, b, c, d], four| [a + at(four[0]), b + at(four[1]), c + at(four[2]), d + at(four[3])]);
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
+    let rest = fours.remainder().iter().fold([0.0; 2], |sum, &place| plus(sum, place));
+    let lanes = fours.fold([[0.0; 2]; 4], |[a, b, c, d], four| {
+        [plus(a, four[0]), plus(b, four[1]), plus(c, four[2]), plus(d, four[3])]
+    });
+    [0, 1].map(|k| (lanes[0][k] + lanes[1][k]) + (lanes[2][k] + lanes[3][k]) + rest[k])
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::cues::Cues;
-use super::facts::{SignReader, Signs, asks};
+use super::facts::{Looks, SignReader, Signs, asks};
 use super::math::ln;
 use super::pieces::{Form, Piece, Pieces};
 use super::terms::{TermId, Terms};
@@ -82,7 +82,7 @@ struct Known {
 #[derive(Debug, Clone, Copy)]
 struct StoredPiece {
     place: Piece,
-    signs: Signs,
+    looks: Looks,
     postings_end: usize,
     /// A hash of its set of terms; 0 for none.
     same: u32,
@@ -115,7 +115,7 @@ impl Digest {
         let name = message.name.as_deref().and_then(|name| self.learn_speaker(name));
         let is_answer = self.documents.last().is_some_and(|last| {
             let start = self.documents.len().checked_sub(2).map_or(0, |before| self.documents[before].pieces_end);
-            last.pieces_end > start && self.pieces[last.pieces_end - 1].signs.has(Cues::QUESTION)
+            last.pieces_end > start && self.pieces[last.pieces_end - 1].looks.is_question
         });
         let first_posting = self.postings.len();
         let mut n_words = 0;
@@ -139,7 +139,7 @@ impl Digest {
             add(i == 0, Cues::FIRST_SENTENCE);
             add(i > 0 && i + 1 == pieces.list.len(), Cues::LAST_SENTENCE);
             add(is_answer, Cues::ANSWER);
-            self.end_piece(*place, signs, same);
+            self.end_piece(*place, Looks::of(signs), same);
         }
         if message.refusal.is_some() || !message.tool_calls.is_empty() {
             let mut reading = Reading::new(self, first_posting);
@@ -152,7 +152,7 @@ impl Digest {
             }
             n_words += reading.n_words;
             let place = Piece { part: NO_PART, start: 0, end: 0, tokens: SliceTokens::default() };
-            self.end_piece(place, Signs::default(), 0);
+            self.end_piece(place, Looks::default(), 0);
         }
         let is_speech = matches!(message.role, Role::User | Role::Assistant) && message.tool_calls.is_empty();
         let speaker = is_speech.then(|| self.speaker(message.name.as_deref().unwrap_or(message.role.as_str())));
@@ -164,8 +164,8 @@ impl Digest {
         self.documents.push(Stored { pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user });
     }
 
-    fn end_piece(&mut self, place: Piece, signs: Signs, same: u32) {
-        self.pieces.push(StoredPiece { place, signs, postings_end: self.postings.len(), same });
+    fn end_piece(&mut self, place: Piece, looks: Looks, same: u32) {
+        self.pieces.push(StoredPiece { place, looks, postings_end: self.postings.len(), same });
     }
 
     fn speaker(&mut self, name: &str) -> u32 {
@@ -230,8 +230,8 @@ impl Digest {
     }
 
     /// What piece `p` looks like.
-    pub(crate) fn signs(&self, p: usize) -> Signs {
-        self.pieces[p].signs
+    pub(crate) fn looks(&self, p: usize) -> Looks {
+        self.pieces[p].looks
     }
 
     /// The terms of piece `p`.
@@ -286,11 +286,12 @@ impl Digest {
         idf
     }
 
-    /// For each term, how much of the talk it carries: `ln(occurrences) * idf`.
+    /// For each term, how much of a fact it may be, and how much of the talk it carries: `idf` but for words too vague to be a fact, and
+    /// `ln(occurrences) * idf` but for words too common to be a topic.
     #[expect(clippy::cast_precision_loss, reason = "a count needs no more than 24 bits")]
-    pub(crate) fn topic(&self, idf: &[f32]) -> Vec<f32> {
+    pub(crate) fn term_weights(&self, idf: &[f32]) -> Vec<[f32; 2]> {
         let mut by_count: Vec<f32> = Vec::new();
-        let mut weight = |n: u32| {
+        let mut ln_of = |n: u32| {
             let slot = n.min(MAX_OCCURRENCES) as usize;
             if slot >= by_count.len() {
                 by_count.resize(slot + 1, f32::NAN);
@@ -300,18 +301,12 @@ impl Digest {
             }
             by_count[slot]
         };
-        let is_topic = self.terms.kinds().iter().map(|kind| !kind.has(Cues::NO_TOPIC));
-        let weights = self.known.iter().zip(idf).zip(is_topic);
-        weights.map(|((known, idf), is_topic)| if is_topic { weight(known.occurrences) * idf } else { 0.0 }).collect()
-    }
-
-    /// For each term, how much of a fact it may be: `idf`, but for words too vague for that.
-    pub(crate) fn fact(&self, idf: &[f32]) -> Vec<f32> {
-        let kinds = self.terms.kinds().iter();
-        idf.iter()
-            .zip(kinds)
-            .map(|(&idf, kind)| if kind.has(Cues::NO_FACT) || kind.has(Cues::NO_TOPIC) { 0.0 } else { idf })
-            .collect()
+        let weights = |((known, &idf), kind): ((&Known, &f32), &Cues)| {
+            let is_topic = !kind.has(Cues::NO_TOPIC);
+            let is_fact = is_topic && !kind.has(Cues::NO_FACT);
+            [if is_fact { idf } else { 0.0 }, if is_topic { ln_of(known.occurrences) * idf } else { 0.0 }]
+        };
+        self.known.iter().zip(idf).zip(self.terms.kinds()).map(weights).collect()
     }
 
     /// The distinct known terms of a query, ascending.

@@ -124,13 +124,20 @@ impl Within {
             self.present.iter().map(|&speaker| speaker as usize).filter(|&s| self.turns[s] as f32 >= share);
         let shortest =
             of_speakers.map(|s| self.tokens[s] as f32 / self.turns[s] as f32).reduce(f32::min).unwrap_or(mean);
-        let ln_length = ln(shortest) + group * (ln(mean) - ln(shortest));
+        // The shorter speaker's turns tell in a chat of two, all turns in a group: between them, the geometric mean.
+        let length = match group {
+            0.0 => shortest,
+            1.0 => mean,
+            _ => exp(ln(shortest) + group * (ln(mean) - ln(shortest))),
+        };
         let floor = GROUP_TOPIC * group;
-        // A logistic of the logarithm: 1 / (1 + (70 / length)^8).
-        let topic = floor + (1.0 - floor) / (1.0 + exp(8.0 * (ln(MIDDLE_TOKENS) - ln_length)));
+        // A logistic of the logarithm.
+        let square = (MIDDLE_TOKENS / length) * (MIDDLE_TOKENS / length);
+        let eighth = square * square * square * square;
+        let topic = floor + (1.0 - floor) / (1.0 + eighth);
         let is_speech = document.speaker.is_some();
         let over = turn_tokens(document) as f32 / LONG_TOKENS.max(1.5 * shortest);
-        let long_turn = if is_speech { (1.0 - group) * ln(over.max(1.0)) } else { 0.0 };
+        let long_turn = if is_speech && over > 1.0 { (1.0 - group) * ln(over) } else { 0.0 };
         Register { around, topic, long_turn }
     }
 }

@@ -1,6 +1,5 @@
 //! What each piece and each group of messages is worth keeping: the one interface between a history and the choice of a window.
 
-use super::cues::Cues;
 use super::density::density;
 use super::digest::{Digest, MAX_COUNT, REPEATED};
 use super::terms::TermId;
@@ -51,8 +50,7 @@ pub(crate) const ORDER_WORTH: f32 = 1e6;
 fn lift_prohibitions(digest: &Digest, pieces: &mut [f32]) {
     for document in (0..digest.len()).map(|i| digest.document(i)).filter(|document| document.is_user) {
         for p in document.pieces {
-            let signs = digest.signs(p);
-            if signs.has(Cues::PROHIBITION) && (!signs.has(Cues::QUESTION) || signs.has(Cues::ORDER_FIRST)) {
+            if digest.looks(p).is_order {
                 pieces[p] *= PROHIBITION;
             }
         }

@@ -72,13 +72,10 @@ impl ShrunkHistory {
                 Counted::new(smaller, real.tokenizer()).ok().filter(|counted| counted.tokens() < real.message_tokens(i))
             });
             self.is_changed.push(counted.is_some());
-            match counted {
-                Some(counted) => self.history.push(counted, is_pinned),
-                None => {
-                    self.refers_to.remove(&i);
-                    self.history.push(real.counted(i), is_pinned);
-                }
+            if counted.is_none() {
+                self.refers_to.remove(&i);
             }
+            self.history.push(counted.unwrap_or_else(|| real.counted(i)), is_pinned);
         }
     }
 

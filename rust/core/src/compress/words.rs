@@ -6,6 +6,7 @@ pub(crate) const MAX_WORD_BYTES: usize = 64;
 
 /// Where a word stands and how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four things that are or are not so of a word")]
 pub(crate) struct Word {
     /// Whether it starts with a capital inside a sentence: after a lower-case letter, `,` `;` or `'` and one space.
     pub(crate) is_name: bool,
