@@ -305,7 +305,7 @@ impl Choice for SentenceChoice<'_> {
                 continue;
             }
             let same = piece.map_or(0, |p| self.history.digest().same(p as usize));
-            if same != 0 && said.contains(&same) {
+            if same != 0 && said.contains(&same) && self.cost(self.candidates[c as usize]) > SHORT_TOKENS {
                 waiting.push(c);
             } else if self.take_one(c) {
                 said.insert(same);
@@ -316,6 +316,10 @@ impl Choice for SentenceChoice<'_> {
         }
     }
 }
+
+/// What costs no more than this need not wait: a mark in its place would cost about as much. Measured: with a query, whole messages of
+/// English chat lose 3 points without it; without a query nothing changes.
+const SHORT_TOKENS: i64 = 8;
 
 fn signed(tokens: u64) -> i64 {
     i64::try_from(tokens).unwrap_or(i64::MAX)
