@@ -11,16 +11,15 @@ use super::cues::Cues;
 use super::digest::Digest;
 use super::facts::Signs;
 use super::math::{exp, ln};
-use super::register::{Register, registers};
+use super::register::Register;
 use super::terms::TermId;
 
 /// The worth of each piece of the history per token it costs: greater than 0, and finite.
 ///
 /// Cost: O(distinct terms of all pieces).
-pub(crate) fn density(digest: &Digest) -> Vec<f32> {
+pub(crate) fn density(digest: &Digest, registers: &[Register]) -> Vec<f32> {
     let idf = digest.idf();
     let (fact, topic) = (digest.fact(&idf), digest.topic(&idf));
-    let registers = registers(digest);
     let mut scores = vec![0.0; digest.n_pieces()];
     let mut costs = vec![0.0; digest.n_pieces()];
     for (i, register) in registers.iter().enumerate() {
@@ -37,7 +36,7 @@ pub(crate) fn density(digest: &Digest) -> Vec<f32> {
             costs[p] = tokens;
         }
     }
-    level(digest, &registers, &mut scores, &costs);
+    level(digest, registers, &mut scores, &costs);
     for score in &mut scores {
         *score = exp(*score);
     }
