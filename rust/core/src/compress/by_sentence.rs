@@ -542,7 +542,7 @@ impl SentenceChoice<'_> {
                 continue;
             }
             let same = piece.map_or(0, |p| self.history.digest().same(p as usize));
-            if same != 0 && said.contains(&same) {
+            if same != 0 && said.contains(&same) && self.cost(self.candidates[c as usize]) > SHORT_TOKENS {
                 waiting.push(c);
             } else if self.take_one(c).is_some() {
                 said.insert(same);
@@ -553,6 +553,10 @@ impl SentenceChoice<'_> {
         }
     }
 }
+
+/// What costs no more than this need not wait: a mark in its place would cost about as much. Measured: with a query, whole messages of
+/// English chat lose 3 points without it; without a query nothing changes.
+const SHORT_TOKENS: i64 = 8;
 
 /// How often what is left over is spent again.
 const MAX_ROUNDS: usize = 4;

@@ -68,6 +68,8 @@ impl Cues {
     pub(crate) const ALLOWED: Self = Self(1 << 31);
     /// Of a sentence: an order with a mere tag behind it, as "okay?".
     pub(crate) const ORDER_FIRST: Self = Self(1 << 32);
+    /// Of a term: says what kind of answer is wanted, or to whom, rather than what about.
+    pub(crate) const REQUEST: Self = Self(1 << 35);
     /// Of a term: too vague or too common a praise to be a fact.
     pub(crate) const NO_FACT: Self = Self(1 << 14);
     /// Of a term: too common to be a topic.
@@ -142,7 +144,7 @@ impl Cues {
 /// A pair of these two, or one of these alone, says nothing.
 const STOP_CHARACTERS: &str = "的了是我你他她它们在有和就不也都这那啊吗呢吧嗯哦呀嘛与及或但而所以因为如果很还又再会能要说对得地着过给把被让从到于之其个";
 
-const LISTS: [(Cues, &str); 30] = [
+const LISTS: [(Cues, &str); 31] = [
     (
         Cues::STOP,
         "a an the and or but if then than so as of at by for with about into to from up down in out on off over under \
@@ -224,6 +226,13 @@ const LISTS: [(Cues, &str); 30] = [
          也是 都是 也有 也会 基本 过程 通过 进行 一直 可是 只是 只有 真的 有没",
     ),
     (
+        Cues::REQUEST,
+        "summarize summarise summary discuss discussion describe mention say said tell told talk think thought feel felt explain \
+         suggest opinion view attitude regard concern accord content comment people person team group thing something someone \
+         kind type time much many long often ever main during \
+         哪些 哪个 哪里 如何 怎样 为何 多少 曾经 是否 记得 还记 告诉 提到 提过 聊过 说过 关于 一下 介绍 讨论 总结 看法 分享 哪一 几个 是谁",
+    ),
+    (
         Cues::NO_TOPIC,
         "开心 高兴 有趣 美好 感觉 精彩 快乐 幸福 很好 不错 优秀 努力 支持 鼓励 理解 帮助 尝试 享受 放松 心情 保持 积极 自信 相信 \
          能够 需要 一起 分享 感受 感到 重要 更好 加油 希望",
@@ -238,7 +247,7 @@ fn table() -> &'static HashMap<&'static str, Cues> {
         for (kind, list) in LISTS {
             for word in list.split_ascii_whitespace() {
                 // What is told of a term is told of its stem.
-                let key = if kind == Cues::NO_FACT { stem(word) } else { word };
+                let key = if kind == Cues::NO_FACT || kind == Cues::REQUEST { stem(word) } else { word };
                 table.entry(key).or_default().add(kind);
             }
         }

@@ -9,15 +9,14 @@
 
 use super::digest::Digest;
 use super::math::{exp, ln};
-use super::register::{Register, registers};
+use super::register::Register;
 use super::terms::TermId;
 
 /// The worth of each piece of the history per token it costs: greater than 0, and finite.
 ///
 /// Cost: O(distinct terms of all pieces).
-pub(crate) fn density(digest: &Digest) -> Vec<f32> {
+pub(crate) fn density(digest: &Digest, registers: &[Register]) -> Vec<f32> {
     let weights = digest.term_weights(&digest.idf());
-    let registers = registers(digest);
     let mut scores = vec![0.0; digest.n_pieces()];
     let mut costs = vec![0.0; digest.n_pieces()];
     for (i, register) in registers.iter().enumerate() {
@@ -35,12 +34,15 @@ pub(crate) fn density(digest: &Digest) -> Vec<f32> {
             costs[p] = tokens;
         }
     }
-    level(digest, &registers, &mut scores, &costs);
+    level(digest, registers, &mut scores, &costs);
     for score in &mut scores {
         *score = exp(*score);
     }
     scores
 }
+
+/// No score is further than this from the mean, in deviations: only a stray one is.
+const MAX_DEVIATIONS: f64 = 15.0;
 
 /// Brings every stretch of the history to the same mean and spread, each token counting once: or one register, or one script, would
 /// take the budget of the others.
@@ -60,7 +62,7 @@ fn level(digest: &Digest, registers: &[Register], scores: &mut [f32], costs: &[f
         let mean = sum / cost.max(1.0);
         let deviation = (squares / cost.max(1.0) - mean * mean).max(1e-6).sqrt();
         for p in digest.document(i).pieces {
-            scores[p] = ((f64::from(scores[p]) - mean) / deviation) as f32;
+            scores[p] = ((f64::from(scores[p]) - mean) / deviation).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) as f32;
         }
     }
 }

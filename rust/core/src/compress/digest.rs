@@ -33,6 +33,8 @@ pub(crate) struct Document {
     pub(crate) tokens: u32,
     /// Whether a user says it.
     pub(crate) is_user: bool,
+    /// Whether it is a tool's result.
+    pub(crate) is_result: bool,
 }
 
 /// The terms of a piece.
@@ -98,6 +100,7 @@ struct Stored {
     label_tokens: u32,
     tokens: u32,
     is_user: bool,
+    is_result: bool,
 }
 
 /// A term said no longer ago than this many messages is an echo.
@@ -159,9 +162,20 @@ impl Digest {
         self.n_words += u64::from(n_words);
         let pieces_end = self.pieces.len();
         let is_user = message.role == Role::User;
+        let is_result = message.role == Role::Tool;
         let Pieces { form, label_tokens, .. } = *pieces;
         let tokens = pieces.list.iter().map(|piece| piece.tokens.inner + piece.tokens.join).sum();
-        self.documents.push(Stored { pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user });
+        self.documents.push(Stored {
+            pieces_end,
+            form,
+            n_words,
+            speaker,
+            name,
+            label_tokens,
+            tokens,
+            is_user,
+            is_result,
+        });
     }
 
     fn end_piece(&mut self, place: Piece, looks: Looks, same: u32) {
@@ -219,9 +233,10 @@ impl Digest {
 
     /// Message `i`.
     pub(crate) fn document(&self, i: usize) -> Document {
-        let Stored { pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user } = self.documents[i];
+        let Stored { pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user, is_result } =
+            self.documents[i];
         let start = if i == 0 { 0 } else { self.documents[i - 1].pieces_end };
-        Document { pieces: start..pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user }
+        Document { pieces: start..pieces_end, form, n_words, speaker, name, label_tokens, tokens, is_user, is_result }
     }
 
     /// Place and tokens of piece `p`; none for one that stands for calls or a refusal.
@@ -236,9 +251,14 @@ impl Digest {
 
     /// The terms of piece `p`.
     pub(crate) fn postings(&self, p: usize) -> Postings<'_> {
-        let start = if p == 0 { 0 } else { self.pieces[p - 1].postings_end };
-        let end = self.pieces[p].postings_end;
-        Postings { terms: &self.postings[start..end], counts: &self.counts[start..end] }
+        self.postings_of(p..p + 1)
+    }
+
+    /// The terms of neighbouring pieces, one after the other.
+    pub(crate) fn postings_of(&self, pieces: Range<usize>) -> Postings<'_> {
+        let end_of = |pieces: usize| if pieces == 0 { 0 } else { self.pieces[pieces - 1].postings_end };
+        let range = end_of(pieces.start)..end_of(pieces.end);
+        Postings { terms: &self.postings[range.clone()], counts: &self.counts[range] }
     }
 
     /// A hash of the terms of piece `p`, the same for pieces that say the same; 0 for a piece without terms.
@@ -309,15 +329,19 @@ impl Digest {
         self.known.iter().zip(idf).zip(self.terms.kinds()).map(weights).collect()
     }
 
-    /// The distinct known terms of a query, ascending.
-    pub(crate) fn query_terms(&self, query: &str) -> Vec<TermId> {
-        let mut found = Vec::new();
-        read(query, &mut |word: &[u8], _: Word| {
-            found.extend(self.terms.look_up(word).and_then(|meaning| meaning.term));
-        });
-        found.sort_unstable();
-        found.dedup();
-        found
+    /// Messages that hold a term; none for one of stop words only.
+    pub(crate) fn n_holding(&self, term: TermId) -> u32 {
+        self.known.get(term as usize).map_or(0, |known| known.messages)
+    }
+
+    /// Whether a term is of the name of somebody who speaks.
+    pub(crate) fn is_speaker(&self, term: TermId) -> bool {
+        self.known.get(term as usize).is_some_and(|known| known.is_speaker)
+    }
+
+    /// The words of all messages.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 }
 

@@ -14,6 +14,10 @@ pub(crate) struct Register {
     pub(crate) around: Range<usize>,
     /// How much topics count there, 0 to 1; the rest is for facts.
     pub(crate) topic: f32,
+    /// How much of a group's the talk is, 0 to 1: 0 where two speak, 1 where a third party has a tenth of the turns or more.
+    pub(crate) group: f32,
+    /// How much of it is work with tools, 0 to 1: 1 where a fifth of the messages or more are results.
+    pub(crate) tools: f32,
     /// By how much the message is longer than what its register takes for a turn that states facts: what is taken off the logarithm
     /// of its facts' density. Long answers explain; the facts of a chat of two stand in short turns.
     pub(crate) long_turn: f32,
@@ -23,6 +27,8 @@ pub(crate) struct Register {
 const REACH: usize = 40;
 /// From this share of turns by a third party on, talk is a group's.
 const GROUP_SHARE: f32 = 0.1;
+/// From this share of tool results on, talk is work with tools.
+const TOOLS_SHARE: f32 = 0.2;
 /// Share of topics in a group's talk, however short its turns.
 const GROUP_TOPIC: f32 = 0.4;
 /// Turns of this many tokens are as much topic as fact. Measured: chats have 34 to 52, meetings 72 to 206; 55 and 90 lose up to a point.
@@ -38,7 +44,8 @@ const LONG_TOKENS: f32 = 40.0;
 pub(crate) fn registers(digest: &Digest) -> Vec<Register> {
     let documents: Vec<Document> = (0..digest.len()).map(|i| digest.document(i)).collect();
     let n_speakers = documents.iter().filter_map(|document| document.speaker).max().map_or(0, |last| last as usize + 1);
-    let mut within = Within { turns: vec![0; n_speakers], tokens: vec![0; n_speakers], present: Vec::new() };
+    let mut within =
+        Within { turns: vec![0; n_speakers], tokens: vec![0; n_speakers], present: Vec::new(), n_results: 0 };
     let (mut from, mut to) = (0, 0);
     (0..documents.len())
         .map(|i| {
@@ -82,10 +89,13 @@ struct Within {
     tokens: Vec<u64>,
     /// Those with a turn, in no order.
     present: Vec<u32>,
+    /// Results of tools.
+    n_results: u32,
 }
 
 impl Within {
     fn add(&mut self, document: &Document) {
+        self.n_results += u32::from(document.is_result);
         let Some(speaker) = document.speaker else { return };
         let s = speaker as usize;
         if self.turns[s] == 0 {
@@ -96,6 +106,7 @@ impl Within {
     }
 
     fn remove(&mut self, document: &Document) {
+        self.n_results -= u32::from(document.is_result);
         let Some(speaker) = document.speaker else { return };
         let s = speaker as usize;
         self.turns[s] -= 1;
@@ -114,8 +125,9 @@ impl Within {
             tokens += self.tokens[speaker as usize];
             (first, second) = if n > first { (n, first) } else { (first, second.max(n)) };
         }
+        let tools = (self.n_results as f32 / around.len() as f32 / TOOLS_SHARE).min(1.0);
         if all == 0 {
-            return Register { around, topic: 0.0, long_turn: 0.0 };
+            return Register { around, topic: 0.0, group: 0.0, tools, long_turn: 0.0 };
         }
         let group = ((all - first - second) as f32 / all as f32 / GROUP_SHARE).min(1.0);
         let mean = tokens as f32 / all as f32;
@@ -138,7 +150,7 @@ impl Within {
         let is_speech = document.speaker.is_some();
         let over = turn_tokens(document) as f32 / LONG_TOKENS.max(1.5 * shortest);
         let long_turn = if is_speech && over > 1.0 { (1.0 - group) * ln(over) } else { 0.0 };
-        Register { around, topic, long_turn }
+        Register { around, topic, group, tools, long_turn }
     }
 }
 
