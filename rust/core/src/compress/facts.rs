@@ -46,13 +46,16 @@ pub(crate) struct Looks {
     /// Whether it forbids or demands.
     pub(crate) is_order: bool,
     pub(crate) is_question: bool,
+    /// Whether it holds an identifier.
+    pub(crate) has_id: bool,
 }
 
 impl Looks {
     pub(crate) fn of(signs: Signs) -> Self {
         let is_question = signs.has(Cues::QUESTION);
         let is_order = signs.has(Cues::PROHIBITION) && (!is_question || signs.has(Cues::ORDER_FIRST));
-        Self { fact: fact(signs), topic: topic(signs), is_order, is_question }
+        let has_id = signs.has(Cues::IDENTIFIER);
+        Self { fact: fact(signs), topic: topic(signs), is_order, is_question, has_id }
     }
 }
 
