@@ -6,6 +6,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final, final
 
+CUT_KEY: Final[str]
+CUT_MARK: Final[str]
 __version__: Final[str]
 
 @final
@@ -62,6 +64,7 @@ class History:
         query: str | None = None,
         keep_last: int = 3,
         unit: str = ...,
+        summary: str | collections.abc.Callable[..., str] | None = None,
         on_orphans: str = ...,
         start_with_user: bool = False,
     ) -> Window:
@@ -71,12 +74,20 @@ class History:
         and all its results stay or go together. Order never changes. What is under the budget comes back unchanged, but for
         results without calls and calls without results, which no provider takes.
 
+        With `summary`, what stands of the messages that are left out in their stead: one message of the role user, after the
+        leading instructions, of at most a quarter of the budget that what must stay leaves. "extractive" takes their key
+        sentences. A callable is called once as `summary(messages, max_tokens=n)` with the messages left out, your own dicts in
+        order, and returns a str, which is cut at its end if it is longer; "extractive" stands in when it raises an Exception or
+        returns no text, and `Report.summary_fallback` says so. It is called without any lock, and not at all when nothing is
+        left out or no room is left for a summary.
+
         Args:
             budget_tokens: most tokens the window may have, by this history's tokenizer; reply priming not included.
             retain_ratio: share of the history's tokens to keep, 0 to 1, rounded down; with both, the smaller budget rules.
             query: what the next request is about; messages that match it are kept first.
             keep_last: newest turns that must stay; a turn is a user message and all up to the next.
-            unit: "message": whole messages only.
+            unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
+            summary: None, "extractive", or a callable.
             on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
             start_with_user: the first message that is no instruction is a user's, as some providers ask.
 
@@ -108,14 +119,17 @@ class Report:
         budget_tokens: the budget the window was chosen for.
         history_tokens: tokens of the history, orphans included.
         window_tokens: tokens of the window.
-        reused_prefix_tokens: tokens of the leading messages that the history and the window share.
+        reused_prefix_tokens: tokens of the leading messages that the history and the window share; of a RollingWindow's view,
+            that it and the view before share.
         history_messages: messages of the history.
         window_messages: messages of the window.
         reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
-            "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens"; left out: "over
-            budget", "orphan".
+            "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens", "since last
+            choice" (by a RollingWindow), "folded" (some of it); left out: "over budget", "orphan".
         orphans_dropped: indices of the messages that repair left out.
         calls_removed: (index, count) of the messages that lost unanswered tool calls.
+        summary: who wrote the summary in the window: "extractive", "callable", or None if there is none.
+        summary_fallback: why the callable's summary was not taken, or None.
     """
     def _repr_html_(self, /) -> str: ...
     @property
@@ -132,6 +146,10 @@ class Report:
     def reasons(self, /) -> dict[str, tuple[int, int]]: ...
     @property
     def reused_prefix_tokens(self, /) -> int: ...
+    @property
+    def summary(self, /) -> str | None: ...
+    @property
+    def summary_fallback(self, /) -> str | None: ...
     def to_dict(self, /) -> dict[str, typing.Any]:
         """Return the figures as a new dict of plain numbers, lists and dicts."""
     @property
@@ -319,12 +337,12 @@ class Window:
     def __len__(self, /) -> int: ...
     @property
     def dropped(self, /) -> list[int]:
-        """Indices of the messages of which nothing is kept, ascending."""
+        """Indices of the messages of which nothing is kept, neither whole nor cut nor folded; ascending."""
     @property
     def messages(self, /) -> list:
         """The messages to send, a list of dicts in their old order.
 
-        A message kept whole is the caller's own object; one that lost unanswered tool calls is a copy.
+        A message kept whole is the caller's own object; one that is cut or lost unanswered tool calls is a copy.
         """
     def report(self, /) -> Report:
         """Return the counts behind the choice, and what was repaired."""
@@ -332,11 +350,12 @@ class Window:
     def reused_prefix_tokens(self, /) -> int:
         """Tokens of the leading messages that are also the history's leading ones, unchanged.
 
-        What a provider's prompt cache that has seen the history can reuse.
+        What a provider's prompt cache that has seen the history can reuse. In a RollingWindow's view: tokens of the leading
+        messages that are also those of its previous view.
         """
     @property
-    def sources(self, /) -> list[int]:
-        """For each of `messages`, its index in the history."""
+    def sources(self, /) -> list:
+        """For each of `messages`, its index in the history; for a folded one, the list of indices it is made of."""
     @property
     def tokens(self, /) -> int:
         """Tokens of `messages`, exact; reply priming not included."""

@@ -8,7 +8,7 @@ from rolecore._core import History
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rolecore._core import Tokenizer, Window
 
@@ -20,6 +20,7 @@ class FitOptions(TypedDict, total=False):
     query: str | None
     keep_last: int
     unit: str
+    summary: str | Callable[..., str] | None
     on_orphans: str
     start_with_user: bool
 

@@ -15,8 +15,8 @@ pub mod shrink;
 pub mod simd;
 pub mod tokens;
 
-pub use compress::fit::{FitOptions, OnOrphans, Unit};
-pub use compress::window::{Amount, Entry, Reason, Window};
+pub use compress::fit::{FitOptions, OnOrphans, Summary, Unit};
+pub use compress::window::{Amount, Entry, Kept, Reason, Window};
 pub use cut::{CUT_KEY, CUT_MARK};
 pub use error::{Error, Result};
 pub use history::{Counted, History, Repair};

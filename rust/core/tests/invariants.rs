@@ -74,6 +74,10 @@ fn case() -> impl Strategy<Value = Case> {
 
 #[test]
 fn every_window_is_legal_and_inside_its_budget() {
+    run(check);
+}
+
+fn run(check: fn(&Case) -> Result<(), String>) {
     let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let (cases, seed) = (number("ROLECORE_CASES", 2_000), number("ROLECORE_SEED", 1));
     let mut seed_bytes = [0; 32];

@@ -11,6 +11,7 @@ mod memory;
 mod message;
 mod report;
 mod retain;
+mod summary;
 mod text;
 mod tokens;
 mod window;

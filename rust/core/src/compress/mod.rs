@@ -8,6 +8,7 @@ mod density;
 pub(crate) mod digest;
 mod facts;
 pub(crate) mod fit;
+pub(crate) mod fold;
 mod math;
 pub(crate) mod pieces;
 mod register;
