@@ -204,6 +204,77 @@ class RetainController:
         """
 
 @final
+class RollingWindow:
+    """A window over a History that grows, made so that a provider's prompt cache keeps its beginning.
+
+    While the history fits the budget, a view is the whole of it. From then on views change in epochs: between two epochs each
+    view is the one before with the new messages at its end, the same objects. When that passes the budget, an epoch makes room:
+    the messages since the last epoch are weighed and the worthiest stay, and what stayed before is left as it is; when that
+    frees too little, all is chosen anew from the whole history, down to `target` of the budget, or to what must stay. Use it
+    where a chat is sent turn by turn, and `History.fit` where a window is wanted once.
+
+    Args:
+        history: the History it follows: append to that, then view. It is shared, not copied.
+        budget_tokens: most tokens a view may have; reply priming not included.
+        target: share of the budget that a choice from the whole history goes down to, above 0 and at most 1. Lower, epochs are
+            rarer and views hold less.
+        keep_last: newest turns that stay; a turn is a user message and all up to the next. Turns that are over the budget
+            themselves, as a long run of tool calls can be, are held to their newest messages: at least the newest, and more of
+            them up to a tenth of the budget.
+        unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message, at an epoch.
+
+    Raises:
+        ArgumentError: an argument is of a wrong kind or out of its range.
+
+    Safe to share between threads.
+
+    Example:
+        >>> import rolecore
+        >>> history = rolecore.History()
+        >>> roll = rolecore.RollingWindow(history, 1000)
+        >>> history.append({"role": "user", "content": "hello"})
+        >>> roll.view().tokens
+        5
+    """
+    def __new__(
+        cls, /, history: History, budget_tokens: int, *, target: float = 0.6, keep_last: int = 3, unit: str = ...
+    ) -> RollingWindow: ...
+    @property
+    def budget_tokens(self, /) -> int:
+        """Most tokens a view may have."""
+    @property
+    def epochs(self, /) -> int:
+        """Epochs so far: how often a view was not the one before with more at its end."""
+    @property
+    def history(self, /) -> History:
+        """The history it follows."""
+    def view(self, /, query: str | None = None) -> Window:
+        """Return the window of the history as it is now.
+
+        System, developer and pinned messages, the newest turns and a pending tool call stay; a tool call and its results stay or
+        go together; whole messages are your own objects. One thing may change a message between epochs: when the next message
+        shows that a pending call will get no result, the call is taken out, as no provider takes it.
+
+        With `query`, the worthiest sentences for it of messages that are left out come as one more message of the role user, just
+        before the newest turn: a first line that says so, then a sentence a line, under a line with the speaker. It takes what
+        the budget leaves; once there was a query, a tenth of the budget is kept free for it. The rest of the window is as
+        without a query, so what comes before the excerpts stays the same.
+
+        Args:
+            query: what the next request is about.
+
+        Returns:
+            A Window. Its `reused_prefix_tokens` are those of the leading messages that are the previous view's; 0 at first.
+
+        Raises:
+            BudgetError: instructions, pinned messages, a pending call and the newest message are over the budget; `.needed` is
+                the smallest budget that works.
+
+        Cost: O(new messages) between epochs and without a query, and a list of pointers; that of one or two fits at an epoch, of
+        one with a query. The GIL is held.
+        """
+
+@final
 class Tokenizer:
     """Count, encode and cut texts exactly as one model does, offline.
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rolecore_core::{Message, Role, ToolCall};
 
-use oracle::{Case, check};
+use oracle::{Case, check, check_rolling};
 
 const TEXTS: [&str; 14] = [
     "",
@@ -75,6 +75,11 @@ fn case() -> impl Strategy<Value = Case> {
 #[test]
 fn every_window_is_legal_and_inside_its_budget() {
     run(check);
+}
+
+#[test]
+fn every_view_of_a_growing_history_is_legal_and_keeps_its_prefix() {
+    run(check_rolling);
 }
 
 fn run(check: fn(&Case) -> Result<(), String>) {

@@ -9,7 +9,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rolecore_core::{Counted, Error, Message, Part, Role, Tokenizer, ToolCall};
 
-use oracle::{Case, check};
+use oracle::{Case, check, check_rolling};
 use text::Text;
 
 /// The oracle takes time quadratic in them.
@@ -131,7 +131,7 @@ fuzz_target!(|input: Input<'_>| {
         by_sentence: input.by_sentence,
         start_with_user: input.start_with_user,
     };
-    if let Err(why) = check(&case) {
+    if let Err(why) = check(&case).and_then(|()| check_rolling(&case)) {
         panic!("{why}\n{case:#?}");
     }
 });

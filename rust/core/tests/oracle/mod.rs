@@ -26,7 +26,10 @@ macro_rules! ensure_eq {
     };
 }
 
+mod rolling;
 mod summary;
+
+pub(crate) use rolling::check_rolling;
 
 /// A history with its pins, and how to ask for a window of it.
 #[derive(Debug, Clone)]
