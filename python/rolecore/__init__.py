@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rolecore._core import History as History
     from rolecore._core import Report as Report
     from rolecore._core import RetainController as RetainController
+    from rolecore._core import RollingWindow as RollingWindow
     from rolecore._core import Tokenizer as Tokenizer
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
@@ -41,6 +42,7 @@ _HOME = {
     "CUT_MARK": "_core",
     "History": "_core",
     "Report": "_core",
+    "RollingWindow": "_core",
     "Tokenizer": "_core",
     "Window": "_core",
     "fit": "context",

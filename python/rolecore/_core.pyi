@@ -6,6 +6,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final, final
 
+CUT_KEY: Final[str]
+CUT_MARK: Final[str]
 __version__: Final[str]
 
 @final
@@ -62,6 +64,7 @@ class History:
         query: str | None = None,
         keep_last: int = 3,
         unit: str = ...,
+        summary: str | collections.abc.Callable[..., str] | None = None,
         on_orphans: str = ...,
         start_with_user: bool = False,
     ) -> Window:
@@ -71,12 +74,20 @@ class History:
         and all its results stay or go together. Order never changes. What is under the budget comes back unchanged, but for
         results without calls and calls without results, which no provider takes.
 
+        With `summary`, what stands of the messages that are left out in their stead: one message of the role user, after the
+        leading instructions, of at most a quarter of the budget that what must stay leaves. "extractive" takes their key
+        sentences. A callable is called once as `summary(messages, max_tokens=n)` with the messages left out, your own dicts in
+        order, and returns a str, which is cut at its end if it is longer; "extractive" stands in when it raises an Exception or
+        returns no text, and `Report.summary_fallback` says so. It is called without any lock, and not at all when nothing is
+        left out or no room is left for a summary.
+
         Args:
             budget_tokens: most tokens the window may have, by this history's tokenizer; reply priming not included.
             retain_ratio: share of the history's tokens to keep, 0 to 1, rounded down; with both, the smaller budget rules.
             query: what the next request is about; messages that match it are kept first.
             keep_last: newest turns that must stay; a turn is a user message and all up to the next.
-            unit: "message": whole messages only.
+            unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
+            summary: None, "extractive", or a callable.
             on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
             start_with_user: the first message that is no instruction is a user's, as some providers ask.
 
@@ -108,14 +119,17 @@ class Report:
         budget_tokens: the budget the window was chosen for.
         history_tokens: tokens of the history, orphans included.
         window_tokens: tokens of the window.
-        reused_prefix_tokens: tokens of the leading messages that the history and the window share.
+        reused_prefix_tokens: tokens of the leading messages that the history and the window share; of a RollingWindow's view,
+            that it and the view before share.
         history_messages: messages of the history.
         window_messages: messages of the window.
         reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
-            "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens"; left out: "over
-            budget", "orphan".
+            "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens", "since last
+            choice" (by a RollingWindow), "folded" (some of it); left out: "over budget", "orphan".
         orphans_dropped: indices of the messages that repair left out.
         calls_removed: (index, count) of the messages that lost unanswered tool calls.
+        summary: who wrote the summary in the window: "extractive", "callable", or None if there is none.
+        summary_fallback: why the callable's summary was not taken, or None.
     """
     def _repr_html_(self, /) -> str: ...
     @property
@@ -132,6 +146,10 @@ class Report:
     def reasons(self, /) -> dict[str, tuple[int, int]]: ...
     @property
     def reused_prefix_tokens(self, /) -> int: ...
+    @property
+    def summary(self, /) -> str | None: ...
+    @property
+    def summary_fallback(self, /) -> str | None: ...
     def to_dict(self, /) -> dict[str, typing.Any]:
         """Return the figures as a new dict of plain numbers, lists and dicts."""
     @property
@@ -183,6 +201,77 @@ class RetainController:
             ArgumentError: an argument is no number, not finite or below 0, or the limit is 0; the ratio stays as it was.
 
         Cost: O(1).
+        """
+
+@final
+class RollingWindow:
+    """A window over a History that grows, made so that a provider's prompt cache keeps its beginning.
+
+    While the history fits the budget, a view is the whole of it. From then on views change in epochs: between two epochs each
+    view is the one before with the new messages at its end, the same objects. When that passes the budget, an epoch makes room:
+    the messages since the last epoch are weighed and the worthiest stay, and what stayed before is left as it is; when that
+    frees too little, all is chosen anew from the whole history, down to `target` of the budget, or to what must stay. Use it
+    where a chat is sent turn by turn, and `History.fit` where a window is wanted once.
+
+    Args:
+        history: the History it follows: append to that, then view. It is shared, not copied.
+        budget_tokens: most tokens a view may have; reply priming not included.
+        target: share of the budget that a choice from the whole history goes down to, above 0 and at most 1. Lower, epochs are
+            rarer and views hold less.
+        keep_last: newest turns that stay; a turn is a user message and all up to the next. Turns that are over the budget
+            themselves, as a long run of tool calls can be, are held to their newest messages: at least the newest, and more of
+            them up to a tenth of the budget.
+        unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message, at an epoch.
+
+    Raises:
+        ArgumentError: an argument is of a wrong kind or out of its range.
+
+    Safe to share between threads.
+
+    Example:
+        >>> import rolecore
+        >>> history = rolecore.History()
+        >>> roll = rolecore.RollingWindow(history, 1000)
+        >>> history.append({"role": "user", "content": "hello"})
+        >>> roll.view().tokens
+        5
+    """
+    def __new__(
+        cls, /, history: History, budget_tokens: int, *, target: float = 0.6, keep_last: int = 3, unit: str = ...
+    ) -> RollingWindow: ...
+    @property
+    def budget_tokens(self, /) -> int:
+        """Most tokens a view may have."""
+    @property
+    def epochs(self, /) -> int:
+        """Epochs so far: how often a view was not the one before with more at its end."""
+    @property
+    def history(self, /) -> History:
+        """The history it follows."""
+    def view(self, /, query: str | None = None) -> Window:
+        """Return the window of the history as it is now.
+
+        System, developer and pinned messages, the newest turns and a pending tool call stay; a tool call and its results stay or
+        go together; whole messages are your own objects. One thing may change a message between epochs: when the next message
+        shows that a pending call will get no result, the call is taken out, as no provider takes it.
+
+        With `query`, the worthiest sentences for it of messages that are left out come as one more message of the role user, just
+        before the newest turn: a first line that says so, then a sentence a line, under a line with the speaker. It takes what
+        the budget leaves; once there was a query, a tenth of the budget is kept free for it. The rest of the window is as
+        without a query, so what comes before the excerpts stays the same.
+
+        Args:
+            query: what the next request is about.
+
+        Returns:
+            A Window. Its `reused_prefix_tokens` are those of the leading messages that are the previous view's; 0 at first.
+
+        Raises:
+            BudgetError: instructions, pinned messages, a pending call and the newest message are over the budget; `.needed` is
+                the smallest budget that works.
+
+        Cost: O(new messages) between epochs and without a query, and a list of pointers; that of one or two fits at an epoch, of
+        one with a query. The GIL is held.
         """
 
 @final
@@ -319,12 +408,12 @@ class Window:
     def __len__(self, /) -> int: ...
     @property
     def dropped(self, /) -> list[int]:
-        """Indices of the messages of which nothing is kept, ascending."""
+        """Indices of the messages of which nothing is kept, neither whole nor cut nor folded; ascending."""
     @property
     def messages(self, /) -> list:
         """The messages to send, a list of dicts in their old order.
 
-        A message kept whole is the caller's own object; one that lost unanswered tool calls is a copy.
+        A message kept whole is the caller's own object; one that is cut or lost unanswered tool calls is a copy.
         """
     def report(self, /) -> Report:
         """Return the counts behind the choice, and what was repaired."""
@@ -332,11 +421,12 @@ class Window:
     def reused_prefix_tokens(self, /) -> int:
         """Tokens of the leading messages that are also the history's leading ones, unchanged.
 
-        What a provider's prompt cache that has seen the history can reuse.
+        What a provider's prompt cache that has seen the history can reuse. In a RollingWindow's view: tokens of the leading
+        messages that are also those of its previous view.
         """
     @property
-    def sources(self, /) -> list[int]:
-        """For each of `messages`, its index in the history."""
+    def sources(self, /) -> list:
+        """For each of `messages`, its index in the history; for a folded one, the list of indices it is made of."""
     @property
     def tokens(self, /) -> int:
         """Tokens of `messages`, exact; reply priming not included."""

@@ -8,7 +8,7 @@ from rolecore._core import History
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rolecore._core import Tokenizer, Window
 
@@ -21,6 +21,7 @@ class FitOptions(TypedDict, total=False):
     keep_last: int
     unit: str
     shrink_tool_outputs: bool
+    summary: str | Callable[..., str] | None
     on_orphans: str
     start_with_user: bool
 

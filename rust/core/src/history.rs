@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use hashbrown::HashMap;
 
 use crate::compress::digest::Digest;
-use crate::compress::fit::{FitOptions, fit};
+use crate::compress::fit::{FitOptions, add_summary, fit};
+use crate::compress::fold::text_room;
 use crate::compress::pieces::Pieces;
 use crate::compress::shrunk::ShrunkHistory;
 use crate::compress::values::Values;
-use crate::compress::window::{Entry, Window};
+use crate::compress::window::Window;
 use crate::error::Result;
 use crate::message::{Message, Role};
 use crate::tokens::Tokenizer;
@@ -198,6 +199,23 @@ impl History {
         fit(self, budget_tokens, options)
     }
 
+    /// Puts a summary into a window that was chosen with [`crate::Summary::Later`]: `text`, cut at its end to what room there is, or
+    /// without one the worthiest sentences of what the window leaves out. False if none of it fits; then the window is as it was.
+    pub fn add_summary(&self, window: &mut Window, query: Option<&str>, text: Option<&str>) -> bool {
+        add_summary(self, window, query, text)
+    }
+
+    /// The messages of which a window holds nothing, results without calls and calls without results not counted.
+    pub fn left_out(&self, window: &Window) -> Vec<usize> {
+        let covered = window.covered();
+        (0..covered.len()).filter(|&index| !covered[index] && self.is_live(index)).collect()
+    }
+
+    /// Tokens of a summary's text that fit into a window that was chosen with [`crate::Summary::Later`].
+    pub fn summary_tokens(&self, window: &Window) -> u64 {
+        text_room(self, window.summary_room)
+    }
+
     /// Messages appended so far.
     pub fn len(&self) -> usize {
         self.messages.len()
@@ -230,8 +248,25 @@ impl History {
         repairs
     }
 
+    /// What repair did, in the order it came to it; it only grows.
+    pub(crate) fn repairs_in_time(&self) -> &[Repair] {
+        &self.repairs
+    }
+
+    /// Tokens of the calls that a repair takes out of its message.
+    pub(crate) fn lost_tokens(&self, repair: &Repair) -> u64 {
+        let calls = &self.messages[repair.index].tool_calls;
+        let removed = repair.removed_calls.iter().flatten();
+        removed.map(|&call| calls[call].tokens(&self.tokenizer)).sum()
+    }
+
     pub(crate) fn message_tokens(&self, index: usize) -> u64 {
         self.message_tokens[index]
+    }
+
+    /// Tokens of a group's messages that repair leaves, as they were appended.
+    pub(crate) fn as_appended(&self, group: &Group) -> u64 {
+        (group.start..group.end).filter(|&i| self.is_live(i)).map(|i| self.message_tokens(i)).sum()
     }
 
     pub(crate) fn groups(&self) -> &[Group] {
@@ -267,14 +302,6 @@ impl History {
     /// Message `index` as it was counted.
     pub(crate) fn counted(&self, index: usize) -> Counted {
         Counted::new(self.messages[index].clone(), &self.tokenizer).expect("it was valid when it was appended")
-    }
-
-    /// Tokens of the leading messages that the window shares with this history, untouched.
-    pub(crate) fn prefix_tokens(&self, window: &Window) -> u64 {
-        let first_repair = window.repairs.first().map_or(usize::MAX, |repair| repair.index);
-        let untouched =
-            |&(at, entry): &(usize, &Entry)| matches!(entry, Entry::Whole(index) if *index == at && at < first_repair);
-        window.entries.iter().enumerate().take_while(untouched).map(|(at, _)| self.message_tokens(at)).sum()
     }
 
     pub(crate) fn digest(&self) -> &Digest {

@@ -11,14 +11,16 @@ pub mod json;
 pub mod memory;
 pub mod message;
 pub mod retain;
+pub mod rolling;
 pub mod shrink;
 pub mod simd;
 pub mod tokens;
 
-pub use compress::fit::{FitOptions, OnOrphans, Unit};
-pub use compress::window::{Amount, Entry, Reason, Window};
+pub use compress::fit::{FitOptions, OnOrphans, Summary, Unit};
+pub use compress::window::{Amount, Entry, Kept, Reason, Window};
 pub use cut::{CUT_KEY, CUT_MARK};
 pub use error::{Error, Result};
 pub use history::{Counted, History, Repair};
 pub use message::{Message, Part, Role, ToolCall};
+pub use rolling::{Rolling, RollingOptions};
 pub use tokens::Tokenizer;

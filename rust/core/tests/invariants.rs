@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rolecore_core::{Message, Role, ToolCall};
 
-use oracle::{Case, check};
+use oracle::{Case, check, check_rolling};
 
 const TEXTS: [&str; 18] = [
     "",
@@ -80,6 +80,15 @@ fn case() -> impl Strategy<Value = Case> {
 
 #[test]
 fn every_window_is_legal_and_inside_its_budget() {
+    run(check);
+}
+
+#[test]
+fn every_view_of_a_growing_history_is_legal_and_keeps_its_prefix() {
+    run(check_rolling);
+}
+
+fn run(check: fn(&Case) -> Result<(), String>) {
     let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let (cases, seed) = (number("ROLECORE_CASES", 2_000), number("ROLECORE_SEED", 1));
     let mut seed_bytes = [0; 32];

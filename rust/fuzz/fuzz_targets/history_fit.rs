@@ -9,7 +9,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rolecore_core::{Counted, Error, Message, Part, Role, Tokenizer, ToolCall};
 
-use oracle::{Case, check};
+use oracle::{Case, check, check_rolling};
 use text::Text;
 
 /// The oracle takes time quadratic in them.
@@ -20,6 +20,7 @@ struct Input<'a> {
     budget_per_mille: u16,
     keep_last: u8,
     query: Option<Text<'a>>,
+    by_sentence: bool,
     start_with_user: bool,
     said: Vec<Said<'a>>,
 }
@@ -127,9 +128,10 @@ fuzz_target!(|input: Input<'_>| {
         budget_per_mille: u64::from(input.budget_per_mille) % 1100,
         keep_last: usize::from(input.keep_last),
         query: input.query.as_ref().map(Text::build),
+        by_sentence: input.by_sentence,
         start_with_user: input.start_with_user,
     };
-    if let Err(why) = check(&case) {
+    if let Err(why) = check(&case).and_then(|()| check_rolling(&case)) {
         panic!("{why}\n{case:#?}");
     }
 });

@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyList, PySlice};
+use pyo3::types::{PyIterator, PyList, PySlice, PyString};
 use rolecore_core::{
-    Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Tokenizer as CoreTokenizer, Unit,
+    Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Summary as Kind, Tokenizer as CoreTokenizer, Unit,
+    Window as CoreWindow,
 };
 
-use crate::arguments::{flag, one_of, share, string, whole_number};
+use crate::arguments::{flag, one_of, share, string, whole_number, wrong_kind};
 use crate::errors::{ArgumentError, CoreError};
 use crate::message::{parse, parse_all};
+use crate::summary::{Answer, ask};
 use crate::text::text_of;
 use crate::tokens::resolve;
-use crate::window::Window;
+use crate::window::{Summary, Window};
 
 /// Above this much text, or this many messages, work is done with the GIL released: below it, releasing costs more.
 const DETACH_BYTES: usize = 8 * 1024;
@@ -42,9 +44,10 @@ pub(crate) struct History {
     state: Mutex<State>,
 }
 
-struct State {
-    core: CoreHistory,
-    objects: Vec<Py<PyAny>>,
+/// What the lock guards. Whoever holds it neither waits for the GIL nor makes nor drops Python objects.
+pub(crate) struct State {
+    pub(crate) core: CoreHistory,
+    pub(crate) objects: Vec<Py<PyAny>>,
 }
 
 impl State {
@@ -128,12 +131,20 @@ impl History {
     /// and all its results stay or go together. Order never changes. What is under the budget comes back unchanged, but for
     /// results without calls and calls without results, which no provider takes.
     ///
+    /// With `summary`, what stands of the messages that are left out in their stead: one message of the role user, after the
+    /// leading instructions, of at most a quarter of the budget that what must stay leaves. "extractive" takes their key
+    /// sentences. A callable is called once as `summary(messages, max_tokens=n)` with the messages left out, your own dicts in
+    /// order, and returns a str, which is cut at its end if it is longer; "extractive" stands in when it raises an Exception or
+    /// returns no text, and `Report.summary_fallback` says so. It is called without any lock, and not at all when nothing is
+    /// left out or no room is left for a summary.
+    ///
     /// Args:
     ///     budget_tokens: most tokens the window may have, by this history's tokenizer; reply priming not included.
     ///     retain_ratio: share of the history's tokens to keep, 0 to 1, rounded down; with both, the smaller budget rules.
     ///     query: what the next request is about; messages that match it are kept first.
     ///     keep_last: newest turns that must stay; a turn is a user message and all up to the next.
     ///     unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
+    ///     summary: None, "extractive", or a callable.
     ///     shrink_tool_outputs: make tool outputs smaller before anything is left out, once the history is over the budget. JSON
     ///         loses nothing: no white space, and arrays of like objects become a first object and rows of values ("sentence"
     ///         keeps the keys); logs keep errors, head and tail, and tell what went; of equal outputs the newest stays.
@@ -158,11 +169,12 @@ impl History {
             query: "str | None" = None,
             keep_last: "int" = 3,
             unit: "str" = Unit::Message,
+            summary: "str | collections.abc.Callable[..., str] | None" = None,
             shrink_tool_outputs: "bool" = false,
             on_orphans: "str" = OnOrphans::Repair,
             start_with_user: "bool" = false
         ) -> "Window",
-        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', shrink_tool_outputs=False, on_orphans='repair', start_with_user=False)"
+        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', summary=None, shrink_tool_outputs=False, on_orphans='repair', start_with_user=False)"
     )]
     #[expect(clippy::too_many_arguments, reason = "keyword-only options of one verb")]
     fn fit(
@@ -173,13 +185,21 @@ impl History {
         query: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = keep_last)] keep_last: usize,
         #[pyo3(from_py_with = unit)] unit: Unit,
+        summary: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = shrink_tool_outputs)] shrink_tool_outputs: bool,
         #[pyo3(from_py_with = on_orphans)] on_orphans: OnOrphans,
         #[pyo3(from_py_with = start_with_user)] start_with_user: bool,
     ) -> PyResult<Window> {
         let query = query.map(|query| text_of(string(query, "query")?)).transpose()?;
-        let options =
-            FitOptions { keep_last, query: query.as_deref(), unit, shrink_tool_outputs, on_orphans, start_with_user };
+        let options = FitOptions {
+            keep_last,
+            query: query.as_deref(),
+            unit,
+            shrink_tool_outputs,
+            on_orphans,
+            start_with_user,
+            summary: summary.map_or(Ok(Kind::None), kind_of_summary)?,
+        };
         let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
         let ratio = retain_ratio.map(|value| share(value, "retain_ratio")).transpose()?;
 
@@ -188,13 +208,19 @@ impl History {
             let budget = smaller_budget(budget, ratio, core.tokens())?;
             core.fit(budget, &options).map_err(|error| PyErr::from(CoreError(error)))
         };
-        let chosen =
+        let mut chosen =
             if is_large { py.detach(|| choose(&self.lock_detached()?.core))? } else { choose(&self.lock(py)?.core)? };
+        let summary = match summary {
+            Some(summary) => self.add_summary(summary, &options, &mut chosen)?,
+            None => Summary::default(),
+        };
+        let none = py.None();
         let kept: Vec<Py<PyAny>> = {
             let state = self.lock(py)?;
-            chosen.entries.iter().map(|entry| state.objects[entry.index()].clone_ref(py)).collect()
+            let object = |index: usize| &state.objects[index];
+            chosen.entries.iter().map(|entry| entry.index().map_or(&none, object).clone_ref(py)).collect()
         };
-        Window::new(py, chosen, kept)
+        Window::of_chosen(py, &chosen, kept, summary)
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
@@ -269,6 +295,59 @@ impl History {
         parsed.into_iter().map(count).collect()
     }
 
+    /// Adds the caller's summary, or the extractive one where that fails, to a window that has room for it.
+    fn add_summary(
+        &self,
+        summary: &Bound<'_, PyAny>,
+        options: &FitOptions<'_>,
+        chosen: &mut CoreWindow,
+    ) -> PyResult<Summary> {
+        let py = summary.py();
+        if options.summary == Kind::Extractive {
+            let is_folded = chosen.entries.iter().any(|entry| entry.index().is_none());
+            return Ok(Summary { by: is_folded.then_some("extractive"), fallback: None });
+        }
+        if chosen.summary_room == 0 {
+            return Ok(Summary::default());
+        }
+        let (dropped, max_tokens) = {
+            let state = self.lock(py)?;
+            let dropped: Vec<Py<PyAny>> =
+                state.core.left_out(chosen).into_iter().map(|index| state.objects[index].clone_ref(py)).collect();
+            (dropped, state.core.summary_tokens(chosen))
+        };
+        if dropped.is_empty() {
+            return Ok(Summary::default());
+        }
+        let (text, mut fallback) = match ask(summary, dropped, max_tokens)? {
+            Answer::Text(text) => (Some(text), None),
+            Answer::Nothing(why) => (None, Some(why)),
+        };
+        let state = self.lock(py)?;
+        if let Some(text) = &text {
+            if state.core.add_summary(chosen, options.query, Some(text)) {
+                return Ok(Summary { by: Some("callable"), fallback });
+            }
+            fallback = Some("returned nothing that fits".to_owned());
+        }
+        let is_added = state.core.add_summary(chosen, options.query, None);
+        Ok(Summary { by: is_added.then_some("extractive"), fallback })
+    }
+
+    /// The lock if it is free.
+    pub(crate) fn try_lock(&self) -> PyResult<Option<MutexGuard<'_, State>>> {
+        match self.state.try_lock() {
+            Ok(state) => Ok(Some(state)),
+            Err(TryLockError::Poisoned(_)) => Err(poisoned()),
+            Err(TryLockError::WouldBlock) => Ok(None),
+        }
+    }
+
+    /// Waits until the lock is free, with the GIL released and without taking it.
+    pub(crate) fn wait(&self, py: Python<'_>) {
+        py.detach(|| drop(self.state.lock()));
+    }
+
     fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, State>> {
         loop {
             match self.state.try_lock() {
@@ -285,17 +364,25 @@ impl History {
     }
 }
 
-fn poisoned() -> PyErr {
+pub(crate) fn poisoned() -> PyErr {
     PyRuntimeError::new_err(
         "this history is unusable: an earlier call failed halfway; make a new one from its messages",
     )
 }
 
-fn keep_last(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+fn kind_of_summary(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    const EXPECTED: &str = "None, \"extractive\" or a callable";
+    if value.is_instance_of::<PyString>() {
+        return one_of(value, "summary", &[("extractive", Kind::Extractive)]);
+    }
+    if value.is_callable() { Ok(Kind::Later) } else { Err(wrong_kind(value, "summary", EXPECTED)) }
+}
+
+pub(crate) fn keep_last(value: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(usize::try_from(whole_number(value, "keep_last")?).unwrap_or(usize::MAX))
 }
 
-fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
+pub(crate) fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
     one_of(value, "unit", &[("message", Unit::Message), ("sentence", Unit::Sentence)])
 }
 

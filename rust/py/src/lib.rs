@@ -11,6 +11,8 @@ mod memory;
 mod message;
 mod report;
 mod retain;
+mod rolling;
+mod summary;
 mod text;
 mod tokens;
 mod window;
@@ -29,6 +31,8 @@ mod _core {
     use crate::report::Report;
     #[pymodule_export]
     use crate::retain::{RetainController, compute_retain_ratio};
+    #[pymodule_export]
+    use crate::rolling::RollingWindow;
     #[pymodule_export]
     use crate::tokens::{Tokenizer, tokenizer};
     #[pymodule_export]

@@ -4,7 +4,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
-use rolecore_core::{Entry, Error, Reason, Repair, Window as CoreWindow};
+use rolecore_core::{Amount, Entry, Error, Reason, Repair, Window as CoreWindow};
 
 use crate::errors::CoreError;
 use crate::report::Report;
@@ -12,26 +12,127 @@ use crate::report::Report;
 /// A legal request under a budget, chosen from a History.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct Window {
-    chosen: CoreWindow,
+    figures: Figures,
+    sources: Vec<Source>,
     messages: Py<PyList>,
+    summary: Summary,
+}
+
+/// What a window says of itself, without its messages.
+pub(crate) struct Figures {
+    tokens: u64,
+    budget_tokens: u64,
+    n_messages: usize,
+    history_tokens: u64,
+    amounts: [Amount; Reason::ALL.len()],
+    reused_prefix_tokens: u64,
+    repairs: Vec<Repair>,
+}
+
+impl Figures {
+    pub(crate) fn of(chosen: &CoreWindow) -> Self {
+        Self {
+            tokens: chosen.tokens,
+            budget_tokens: chosen.budget_tokens,
+            n_messages: chosen.n_messages,
+            history_tokens: chosen.history_tokens,
+            amounts: chosen.amounts,
+            reused_prefix_tokens: chosen.reused_prefix_tokens,
+            repairs: chosen.repairs.clone(),
+        }
+    }
+}
+
+/// Where a message of a window comes from.
+pub(crate) enum Source {
+    One(usize),
+    Folded(Vec<usize>),
+}
+
+impl Source {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Whole(index) | Entry::Cut { index, .. } => Self::One(*index),
+            Entry::Folded { sources, .. } => Self::Folded(sources.clone()),
+        }
+    }
+
+    fn indices(&self) -> &[usize] {
+        match self {
+            Self::One(index) => std::slice::from_ref(index),
+            Self::Folded(indices) => indices,
+        }
+    }
+}
+
+/// Who wrote the summary, and why nobody else did.
+#[derive(Default)]
+pub(crate) struct Summary {
+    pub(crate) by: Option<&'static str>,
+    pub(crate) fallback: Option<String>,
 }
 
 impl Window {
-    /// `objects` are the caller's messages that `chosen` holds, one an entry.
-    pub(crate) fn new(py: Python<'_>, chosen: CoreWindow, mut objects: Vec<Py<PyAny>>) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'_>,
+        figures: Figures,
+        sources: Vec<Source>,
+        objects: Vec<Py<PyAny>>,
+        summary: Summary,
+    ) -> PyResult<Self> {
+        Ok(Self { messages: PyList::new(py, objects)?.unbind(), figures, sources, summary })
+    }
+
+    /// `objects` are what the history holds for each entry; those that are not sent as they are, are replaced by copies.
+    pub(crate) fn of_chosen(
+        py: Python<'_>,
+        chosen: &CoreWindow,
+        mut objects: Vec<Py<PyAny>>,
+        summary: Summary,
+    ) -> PyResult<Self> {
         for (entry, object) in chosen.entries.iter().zip(&mut objects) {
-            if let Entry::Cut { index, texts } = entry {
-                *object = with_texts(object.bind(py), *index, texts)?;
+            if let Some(copy) = Copy::of(entry, &chosen.repairs) {
+                *object = copy.make(object.bind(py))?;
             }
         }
-        for repair in &chosen.repairs {
-            if let (Some(removed), Ok(at)) =
-                (&repair.removed_calls, chosen.entries.binary_search_by_key(&repair.index, Entry::index))
-            {
-                objects[at] = without_calls(objects[at].bind(py), repair.index, removed)?;
+        Self::new(py, Figures::of(chosen), chosen.entries.iter().map(Source::of).collect(), objects, summary)
+    }
+}
+
+/// What makes the message of a window another one than that of the history.
+#[derive(Clone)]
+pub(crate) enum Copy {
+    Cut { index: usize, texts: Vec<(usize, String)> },
+    WithoutCalls { index: usize, removed: Vec<usize> },
+    Folded(String),
+}
+
+impl Copy {
+    /// None if the message is sent as it is. `repairs` ascend by index.
+    pub(crate) fn of(entry: &Entry, repairs: &[Repair]) -> Option<Self> {
+        match entry {
+            Entry::Cut { index, texts } => Some(Self::Cut { index: *index, texts: texts.clone() }),
+            Entry::Folded { text, .. } => Some(Self::Folded(text.clone())),
+            Entry::Whole(index) => {
+                let at = repairs.binary_search_by_key(index, |repair| repair.index).ok()?;
+                Some(Self::WithoutCalls { index: *index, removed: repairs[at].removed_calls.clone()? })
             }
         }
-        Ok(Self { messages: PyList::new(py, objects)?.unbind(), chosen })
+    }
+
+    /// The copy; what `message` is does not matter for a folded one.
+    pub(crate) fn make(&self, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Cut { index, texts } => with_texts(message, *index, texts),
+            Self::WithoutCalls { index, removed } => without_calls(message, *index, removed),
+            Self::Folded(text) => {
+                let py = message.py();
+                let dict = PyDict::new(py);
+                dict.set_item(intern!(py, "role"), intern!(py, "user"))?;
+                dict.set_item(intern!(py, "content"), text)?;
+                Ok(dict.into_any().unbind())
+            }
+        }
     }
 }
 
@@ -97,55 +198,65 @@ impl Window {
         self.messages.clone_ref(py)
     }
 
-    /// For each of `messages`, its index in the history.
+    /// For each of `messages`, its index in the history; for a folded one, the list of indices it is made of.
     #[getter]
-    fn sources(&self) -> Vec<usize> {
-        self.chosen.entries.iter().map(Entry::index).collect()
+    fn sources<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for source in &self.sources {
+            match source {
+                Source::One(index) => list.append(index)?,
+                Source::Folded(indices) => list.append(indices)?,
+            }
+        }
+        Ok(list)
     }
 
     /// Tokens of `messages`, exact; reply priming not included.
     #[getter]
     fn tokens(&self) -> u64 {
-        self.chosen.tokens
+        self.figures.tokens
     }
 
-    /// Indices of the messages of which nothing is kept, ascending.
+    /// Indices of the messages of which nothing is kept, neither whole nor cut nor folded; ascending.
     #[getter]
     fn dropped(&self) -> Vec<usize> {
-        let mut kept = self.chosen.entries.iter().map(Entry::index).peekable();
-        (0..self.chosen.n_messages).filter(|index| kept.next_if_eq(index).is_none()).collect()
+        let mut is_kept = vec![false; self.figures.n_messages];
+        self.sources.iter().flat_map(Source::indices).for_each(|&index| is_kept[index] = true);
+        (0..is_kept.len()).filter(|&index| !is_kept[index]).collect()
     }
 
     /// Tokens of the leading messages that are also the history's leading ones, unchanged.
     ///
-    /// What a provider's prompt cache that has seen the history can reuse.
+    /// What a provider's prompt cache that has seen the history can reuse. In a RollingWindow's view: tokens of the leading
+    /// messages that are also those of its previous view.
     #[getter]
     fn reused_prefix_tokens(&self) -> u64 {
-        self.chosen.reused_prefix_tokens
+        self.figures.reused_prefix_tokens
     }
 
     /// Return the counts behind the choice, and what was repaired.
     fn report(&self) -> Report {
+        let Figures { repairs, amounts, .. } = &self.figures;
         let whole = |repair: &&Repair| repair.removed_calls.is_none();
         Report {
-            budget_tokens: self.chosen.budget_tokens,
-            history_tokens: self.chosen.history_tokens,
-            window_tokens: self.chosen.tokens,
-            reused_prefix_tokens: self.chosen.reused_prefix_tokens,
-            history_messages: self.chosen.n_messages,
-            window_messages: self.chosen.entries.len(),
+            budget_tokens: self.figures.budget_tokens,
+            history_tokens: self.figures.history_tokens,
+            window_tokens: self.figures.tokens,
+            reused_prefix_tokens: self.figures.reused_prefix_tokens,
+            history_messages: self.figures.n_messages,
+            window_messages: self.sources.len(),
             reasons: Reason::ALL
                 .iter()
-                .zip(&self.chosen.amounts)
+                .zip(amounts)
                 .map(|(reason, amount)| (reason.as_str(), (amount.messages, amount.tokens)))
                 .collect(),
-            orphans_dropped: self.chosen.repairs.iter().filter(whole).map(|repair| repair.index).collect(),
-            calls_removed: self
-                .chosen
-                .repairs
+            orphans_dropped: repairs.iter().filter(whole).map(|repair| repair.index).collect(),
+            calls_removed: repairs
                 .iter()
                 .filter_map(|repair| Some((repair.index, repair.removed_calls.as_ref()?.len())))
                 .collect(),
+            summary: self.summary.by,
+            summary_fallback: self.summary.fallback.clone(),
         }
     }
 
@@ -155,11 +266,11 @@ impl Window {
     }
 
     fn __len__(&self) -> usize {
-        self.chosen.entries.len()
+        self.sources.len()
     }
 
     fn __repr__(&self) -> String {
-        let CoreWindow { entries, tokens, budget_tokens, n_messages, .. } = &self.chosen;
-        format!("Window({} of {n_messages} messages, {tokens} of at most {budget_tokens} tokens)", entries.len())
+        let Figures { tokens, budget_tokens, n_messages, .. } = &self.figures;
+        format!("Window({} of {n_messages} messages, {tokens} of at most {budget_tokens} tokens)", self.sources.len())
     }
 }

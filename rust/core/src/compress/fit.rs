@@ -2,8 +2,9 @@
 
 use super::by_message::GroupChoice;
 use super::by_sentence::SentenceChoice;
+use super::fold::{fold, fold_text, text_room};
 use super::shrunk::fit_shrunk;
-use super::window::{Amount, Entry, Reason, Window};
+use super::window::{Amount, Entry, Kept, Reason, Window};
 use crate::error::{Error, Result};
 use crate::history::{Group, History, Repair};
 use crate::message::Role;
@@ -28,6 +29,23 @@ pub enum Unit {
     Sentence,
 }
 
+/// What stands in for the messages that a window leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Summary {
+    /// Nothing.
+    #[default]
+    None,
+    /// Their worthiest sentences, in one folded message after the leading instructions.
+    Extractive,
+    /// A text that comes later: [`Window::summary_room`] is what [`History::add_summary`] may spend.
+    Later,
+}
+
+/// What a summary may have: one part of so many of the budget that what must stay leaves. Source: measured on the development
+/// sets at 20 % of the history, `unit="message"`: a quarter raises the share of answer words that the window holds from 53.8 to 62.1 % on
+/// English chats, 43.5 to 48.6 on meetings, 35.0 to 40.0 on Chinese meetings, at the cost of whole messages (48.0 to 36.5 % on chats).
+pub(crate) const SUMMARY_PART: u64 = 4;
+
 /// How to choose a window.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FitOptions<'q> {
@@ -43,6 +61,23 @@ pub struct FitOptions<'q> {
     pub on_orphans: OnOrphans,
     /// Whether the first message that is no instruction must be a user's, as some providers ask.
     pub start_with_user: bool,
+    /// What stands in for what is left out.
+    pub summary: Summary,
+}
+
+impl FitOptions<'_> {
+    /// The groups that must stay because they are new.
+    fn newest(&self, history: &History) -> Newest {
+        let from = if self.keep_last == 0 { history.groups().len() } else { history.newest_turns(self.keep_last) };
+        Newest { from, also: None }
+    }
+}
+
+/// The groups that must stay because they are new: those from a first one on, and one before them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Newest {
+    pub(crate) from: usize,
+    pub(crate) also: Option<usize>,
 }
 
 pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_>) -> Result<Window> {
@@ -50,9 +85,19 @@ pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_
     if let (OnOrphans::Raise, Some(repair)) = (options.on_orphans, repairs.first()) {
         return Err(orphan(repair));
     }
-    let plan = Plan::of(history, options)?;
+    fit_newest(history, budget_tokens, options, options.newest(history))
+}
+
+/// The same, when what must stay as new is settled.
+pub(crate) fn fit_newest(
+    history: &History,
+    budget_tokens: u64,
+    options: &FitOptions<'_>,
+    newest: Newest,
+) -> Result<Window> {
+    let plan = Plan::of(history, options, newest)?;
     if plan.total_tokens <= budget_tokens {
-        return Ok(Figures::new(history, budget_tokens, &plan, repairs).of_groups(&plan.is_allowed));
+        return Ok(Figures::new(history, budget_tokens, &plan).of_groups(&plan.is_allowed));
     }
     if options.shrink_tool_outputs && history.has_tools() {
         return fit_shrunk(history, &mut history.shrunk(), budget_tokens, options);
@@ -60,21 +105,62 @@ pub(crate) fn fit(history: &History, budget_tokens: u64, options: &FitOptions<'_
     if plan.required_tokens > budget_tokens {
         return Err(Error::Budget { needed: plan.required_tokens, budget: budget_tokens });
     }
+    let room = match options.summary {
+        Summary::None => 0,
+        Summary::Extractive | Summary::Later => (budget_tokens - plan.required_tokens) / SUMMARY_PART,
+    };
+    // Below what a summary's own first line costs, the messages have all of the budget; so they do if they need it.
+    if room == 0 || text_room(history, room) == 0 {
+        return choose(history, &plan, budget_tokens, options);
+    }
+    let Ok(mut window) = choose(history, &plan, budget_tokens - room, options) else {
+        return choose(history, &plan, budget_tokens, options);
+    };
+    window.budget_tokens = budget_tokens;
+    window.summary_room = room;
+    let is_of_use = match options.summary {
+        Summary::Later => !history.left_out(&window).is_empty(),
+        _ => add_summary(history, &mut window, options.query, None),
+    };
+    // Nothing to tell, or no sentence short enough: then the messages have all of the budget.
+    if is_of_use { Ok(window) } else { choose(history, &plan, budget_tokens, options) }
+}
+
+/// Puts a summary after the leading instructions: the text, or without one the worthiest sentences of what is left out.
+pub(crate) fn add_summary(history: &History, window: &mut Window, query: Option<&str>, text: Option<&str>) -> bool {
+    let room = std::mem::take(&mut window.summary_room);
+    let is_open: Vec<bool> = window.covered().iter().map(|&is_covered| !is_covered).collect();
+    let folded = match text {
+        Some(text) => fold_text(history, room, text, history.left_out(window)),
+        None => fold(history, room, query, &is_open),
+    };
+    let Some(folded) = folded else {
+        window.summary_room = room;
+        return false;
+    };
+    let leading = window.kept.iter().take_while(|kept| kept.reason == Reason::Instruction).count();
+    folded.put(history, window, leading);
+    window.count_prefix(history);
+    true
+}
+
+/// Chooses a window of at most `budget_tokens`, what must stay being no more than that, and all of the history more.
+fn choose(history: &History, plan: &Plan, budget_tokens: u64, options: &FitOptions<'_>) -> Result<Window> {
     match options.unit {
         Unit::Message => {
             let needed = plan.smallest_group(history);
             if needed > budget_tokens {
                 return Err(Error::Budget { needed, budget: budget_tokens });
             }
-            let mut choice = GroupChoice::new(history, &plan, budget_tokens, options.query);
+            let mut choice = GroupChoice::new(history, plan, budget_tokens, options.query);
             plan.fill(history, &mut choice, options.start_with_user);
-            Ok(Figures::new(history, budget_tokens, &plan, repairs).of_groups(choice.keep()))
+            Ok(Figures::new(history, budget_tokens, plan).of_groups(choice.keep()))
         }
         Unit::Sentence => {
-            let mut choice = SentenceChoice::new(history, &plan, budget_tokens, options.query)?;
+            let mut choice = SentenceChoice::new(history, plan, budget_tokens, options.query)?;
             plan.fill(history, &mut choice, options.start_with_user);
             choice.settle();
-            Ok(Figures::new(history, budget_tokens, &plan, repairs).of_sentences(&choice))
+            Ok(Figures::new(history, budget_tokens, plan).of_sentences(&choice))
         }
     }
 }
@@ -112,10 +198,8 @@ pub(crate) trait Choice {
 }
 
 impl Plan {
-    fn of(history: &History, options: &FitOptions<'_>) -> Result<Self> {
+    fn of(history: &History, options: &FitOptions<'_>, newest: Newest) -> Result<Self> {
         let groups = history.groups();
-        let newest = history.newest_turns(options.keep_last);
-        let newest = if options.keep_last == 0 { groups.len() } else { newest };
         let pending = if history.is_pending() { groups.len() - 1 } else { groups.len() };
         let first_turn = if options.start_with_user { history.newest_turns(usize::MAX) } else { 0 };
 
@@ -132,7 +216,7 @@ impl Plan {
                 Some(Reason::Instruction)
             } else if group.is_pinned {
                 Some(Reason::Pinned)
-            } else if g >= newest {
+            } else if g >= newest.from || newest.also == Some(g) {
                 Some(Reason::NewestTurn)
             } else if g == pending {
                 Some(Reason::PendingCall)
@@ -232,16 +316,18 @@ struct Figures<'h> {
 }
 
 impl<'h> Figures<'h> {
-    fn new(history: &'h History, budget_tokens: u64, plan: &'h Plan, repairs: Vec<Repair>) -> Self {
+    fn new(history: &'h History, budget_tokens: u64, plan: &'h Plan) -> Self {
         let window = Window {
             entries: Vec::new(),
+            kept: Vec::new(),
             tokens: 0,
             budget_tokens,
             n_messages: history.len(),
             history_tokens: history.tokens(),
             amounts: [Amount::default(); Reason::ALL.len()],
             reused_prefix_tokens: 0,
-            repairs,
+            repairs: history.repairs(),
+            summary_room: 0,
         };
         Self { history, plan, window }
     }
@@ -263,6 +349,8 @@ impl<'h> Figures<'h> {
         for (g, group) in self.history.groups().iter().enumerate() {
             let kept = tokens(&self, g, group);
             let reason = kept.map_or(Reason::OverBudget, |_| self.plan.required[g].unwrap_or(Reason::Worth));
+            // Of the leading message: the calls that repair takes out of it.
+            let mut lost = kept.map_or(0, |_| self.history.as_appended(group) - group.tokens);
             self.window.tokens += kept.unwrap_or(0);
             for index in group.start..group.end {
                 let is_live = self.history.is_live(index);
@@ -270,6 +358,7 @@ impl<'h> Figures<'h> {
                 let mut covered = self.history.message_tokens(index);
                 if kept.is_some() && is_live {
                     let (entry, cut_to) = entry(&self, index);
+                    let tokens = cut_to.unwrap_or(covered) - std::mem::take(&mut lost);
                     if let Some(left) = cut_to {
                         // A mark can cost more than what it stands for.
                         let gone = covered.saturating_sub(left);
@@ -277,13 +366,25 @@ impl<'h> Figures<'h> {
                         covered -= gone;
                     }
                     self.window.entries.push(entry);
+                    self.window.kept.push(Kept { tokens, reason });
                 }
                 let amount = &mut self.window.amounts[reason as usize];
                 amount.messages += 1;
                 amount.tokens += covered;
             }
         }
-        self.window.reused_prefix_tokens = self.history.prefix_tokens(&self.window);
+        self.window.count_prefix(self.history);
         self.window
+    }
+}
+
+impl Window {
+    /// Counts the leading messages that are the history's own.
+    pub(crate) fn count_prefix(&mut self, history: &History) {
+        let first_repair = self.repairs.first().map_or(usize::MAX, |repair| repair.index);
+        let untouched =
+            |&(at, entry): &(usize, &Entry)| matches!(entry, Entry::Whole(index) if *index == at && at < first_repair);
+        let prefix = self.entries.iter().enumerate().take_while(untouched);
+        self.reused_prefix_tokens = prefix.map(|(at, _)| history.message_tokens(at)).sum();
     }
 }

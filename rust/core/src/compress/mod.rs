@@ -9,6 +9,7 @@ mod density;
 pub(crate) mod digest;
 mod facts;
 pub(crate) mod fit;
+pub(crate) mod fold;
 mod matching;
 mod math;
 pub(crate) mod pieces;

@@ -99,7 +99,7 @@ impl ShrunkHistory {
                 *entry = Entry::Cut { index, texts: vec![(0, text.clone())] };
             }
         }
-        let mut kept = window.entries.iter().map(Entry::index).peekable();
+        let mut kept = window.entries.iter().filter_map(Entry::index).peekable();
         for (i, _) in self.is_changed.iter().enumerate().filter(|(_, is_changed)| **is_changed) {
             while kept.next_if(|&index| index < i).is_some() {}
             let reason = if kept.peek() == Some(&i) { Reason::Shrunk } else { Reason::OverBudget };
@@ -107,7 +107,7 @@ impl ShrunkHistory {
         }
         drop(kept);
         window.history_tokens = real.tokens();
-        window.reused_prefix_tokens = real.prefix_tokens(&window);
+        window.count_prefix(real);
         window
     }
 }
@@ -145,7 +145,7 @@ pub(crate) fn fit_shrunk(
         let shrunk = cache[at(refers)].get_or_insert_with(|| ShrunkHistory::new(real, options.unit, refers));
         shrunk.catch_up(real);
         let window = fit(&shrunk.history, budget_tokens, &plain)?;
-        let is_kept = |i: usize| window.entries.binary_search_by_key(&i, Entry::index).is_ok();
+        let is_kept = |i: usize| window.entries.iter().any(|entry| entry.index() == Some(i));
         let dangles = shrunk.refers_to.iter().any(|(&from, &to)| is_kept(from) && !is_kept(to));
         Ok((shrunk.unshrink(real, window), dangles))
     };

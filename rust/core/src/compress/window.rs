@@ -17,6 +17,10 @@ pub enum Reason {
     StartsWithUser,
     /// Kept: worth its tokens.
     Worth,
+    /// Kept by a [`crate::Rolling`]: came after its last choice.
+    Tail,
+    /// Kept in part: some of its sentences stand in a folded message.
+    Folded,
     /// Left out: what a smaller form of a tool's output saved.
     Shrunk,
     /// Left out: worth less than what is kept, or before the first user message where a window must start with one.
@@ -27,13 +31,15 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of a report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Instruction,
         Self::Pinned,
         Self::NewestTurn,
         Self::PendingCall,
         Self::StartsWithUser,
         Self::Worth,
+        Self::Tail,
+        Self::Folded,
         Self::Shrunk,
         Self::OverBudget,
         Self::Orphan,
@@ -48,6 +54,8 @@ impl Reason {
             Self::PendingCall => "pending call",
             Self::StartsWithUser => "starts with user",
             Self::Worth => "worth its tokens",
+            Self::Tail => "since last choice",
+            Self::Folded => "folded",
             Self::Shrunk => "shrunk",
             Self::OverBudget => "over budget",
             Self::Orphan => "orphan",
@@ -76,22 +84,41 @@ pub enum Entry {
         /// What is left of its text parts: index of the part, and its new text.
         texts: Vec<(usize, String)>,
     },
+    /// A message that is in no history: a user's, made of what several messages say.
+    Folded {
+        /// Indices of those messages, ascending.
+        sources: Vec<usize>,
+        /// Its content.
+        text: String,
+    },
 }
 
 impl Entry {
-    /// The index of the message in the history.
-    pub fn index(&self) -> usize {
+    /// The index of the message in the history; none for a folded one.
+    pub fn index(&self) -> Option<usize> {
         match self {
-            Self::Whole(index) | Self::Cut { index, .. } => *index,
+            Self::Whole(index) | Self::Cut { index, .. } => Some(*index),
+            Self::Folded { .. } => None,
         }
     }
+}
+
+/// What an entry of a window costs, and why it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Its tokens, exact.
+    pub tokens: u64,
+    /// Why it is in the window.
+    pub reason: Reason,
 }
 
 /// The messages chosen, and the figures of the choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// The messages, in the history's order.
+    /// The messages, in the history's order; a folded one stands where it was put.
     pub entries: Vec<Entry>,
+    /// For each of `entries`, its tokens and the reason for it.
+    pub kept: Vec<Kept>,
     /// Tokens of the window, never more than `budget_tokens`.
     pub tokens: u64,
     /// The budget it was chosen for.
@@ -102,8 +129,32 @@ pub struct Window {
     pub history_tokens: u64,
     /// For each of [`Reason::ALL`], what of the history it covers; together the whole history.
     pub amounts: [Amount; Reason::ALL.len()],
-    /// Tokens of the leading messages that are the history's own leading messages, untouched.
+    /// Tokens of the leading messages that are the history's own leading messages, untouched; of a [`crate::Rolling`], that are
+    /// those of its previous window.
     pub reused_prefix_tokens: u64,
     /// What repair did, kept or not, by message index.
     pub repairs: Vec<Repair>,
+    /// Tokens that were left for a summary; 0 where there is none to add.
+    pub summary_room: u64,
+}
+
+impl Window {
+    /// By message of the history: whether the window holds any of it, whole, cut or folded.
+    pub fn covered(&self) -> Vec<bool> {
+        let mut covered = vec![false; self.n_messages];
+        for entry in &self.entries {
+            match entry {
+                Entry::Whole(index) | Entry::Cut { index, .. } => covered[*index] = true,
+                Entry::Folded { sources, .. } => sources.iter().for_each(|&index| covered[index] = true),
+            }
+        }
+        covered
+    }
+
+    /// Puts a folded message before entry `at`.
+    pub(crate) fn insert(&mut self, at: usize, folded: Entry, tokens: u64) {
+        self.entries.insert(at, folded);
+        self.kept.insert(at, Kept { tokens, reason: Reason::Folded });
+        self.tokens += tokens;
+    }
 }

@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use rolecore_core::{
-    CUT_KEY, CUT_MARK, Counted, Entry, Error, FitOptions, History, Message, OnOrphans, Part, Reason, Role, Tokenizer,
-    Unit as Of, Window,
+    CUT_KEY, CUT_MARK, Counted, Entry, Error, FitOptions, History, Message, OnOrphans, Part, Reason, Role, Summary,
+    Tokenizer, Unit as Of, Window,
 };
 use serde_json::Value;
 
@@ -26,6 +26,11 @@ macro_rules! ensure_eq {
         }
     };
 }
+
+mod rolling;
+mod summary;
+
+pub(crate) use rolling::check_rolling;
 
 /// A history with its pins, and how to ask for a window of it.
 #[derive(Debug, Clone)]
@@ -153,8 +158,10 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
         shrink_tool_outputs: case.shrinks,
         on_orphans: OnOrphans::Repair,
         start_with_user: case.start_with_user,
+        summary: Summary::None,
     };
     let units = units(&case.messages);
+    summary::check_summary(case, &history, budget, &options, &units)?;
     match history.fit(budget, &options) {
         Ok(window) => check_window(case, &history, budget, &options, &units, &window)?,
         Err(Error::Budget { needed, budget: given }) => {
@@ -194,7 +201,7 @@ fn check_window(
     units: &[Unit],
     window: &Window,
 ) -> Result<(), String> {
-    let kept = |i: usize| window.entries.iter().find(|entry| entry.index() == i);
+    let kept = |i: usize| window.entries.iter().find(|entry| entry.index() == Some(i));
     ensure!(window.entries.is_sorted_by(|a, b| a.index() < b.index()), "order changed or a message doubled");
     let mut messages: Vec<(usize, Message)> = Vec::new();
     let newest = newest_turns(case);
