@@ -90,7 +90,8 @@ impl Rows {
         let n_rows = wanted.weights.len();
         let mut blocks = vec![vec![[0.0; LANES]; digest.len()]; n_rows.div_ceil(LANES)];
         let mut n_holding = vec![0; n_rows];
-        for (i, pieces) in (0..digest.len()).map(|i| digest.document(i).pieces).enumerate() {
+        for i in (0..digest.len()).filter(|&i| wanted.asked_by != Some(i)) {
+            let pieces = digest.document(i).pieces;
             wanted.each_of(digest.postings_of(pieces), |row, n| {
                 let sum = &mut blocks[row / LANES][i][row % LANES];
                 n_holding[row] += u32::from(*sum == 0.0);

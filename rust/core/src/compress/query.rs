@@ -13,6 +13,8 @@ pub(crate) struct Wanted {
     rows: Vec<Row>,
     /// By row.
     pub(crate) weights: Vec<f32>,
+    /// The message that asks: the newest user's, where it says nothing but the query. It answers nothing.
+    pub(crate) asked_by: Option<usize>,
 }
 
 /// The row of a term, if it has one, and whether it is the word itself.
@@ -39,9 +41,11 @@ impl Wanted {
     pub(crate) fn of_query(digest: &Digest, query: &str) -> Self {
         let terms = digest.terms();
         let mut words: Vec<(String, Option<TermId>)> = Vec::new();
+        let mut n_words = 0;
         read(query, &mut |word: &[u8], _: Word| {
             let text = std::str::from_utf8(word).unwrap_or_default();
             if !Cues::of(text).has(Cues::STOP) {
+                n_words += 1;
                 words.push((stem(text).to_owned(), terms.look_up(word).and_then(|meaning| meaning.term)));
             }
         });
@@ -52,7 +56,8 @@ impl Wanted {
             words.sort_by_key(|(_, term)| term.map(|term| digest.n_holding(term)));
             words.truncate(MAX_ROWS);
         }
-        let mut wanted = Self { rows: vec![Row::NONE; terms.len()], weights: Vec::with_capacity(words.len()) };
+        let mut wanted =
+            Self { rows: vec![Row::NONE; terms.len()], weights: Vec::with_capacity(words.len()), asked_by: None };
         let stems: Vec<&str> = words.iter().map(|(stem, _)| stem.as_str()).collect();
         terms.each_relative(&stems, |at, relative| wanted.rows[relative as usize] = row(at, Row::RELATIVE));
         for (at, (stem, term)) in words.iter().enumerate() {
@@ -63,6 +68,15 @@ impl Wanted {
                 wanted.rows[*term as usize] = row(at, 0);
             }
         }
+        let newest = (0..digest.len()).rev().find(|&i| digest.document(i).is_user);
+        wanted.asked_by = newest.filter(|&i| {
+            let document = digest.document(i);
+            let is_of_query = |&term: &TermId| {
+                let row = wanted.rows[term as usize];
+                row != Row::NONE && row.0 & Row::RELATIVE == 0
+            };
+            document.n_words == n_words && digest.postings_of(document.pieces).terms.iter().all(is_of_query)
+        });
         wanted
     }
 
@@ -99,7 +113,11 @@ impl Wanted {
         #[expect(clippy::cast_precision_loss, reason = "at most 10")]
         let share = MORE_WEIGHT * found.len() as f32 / MORE_TERMS as f32;
         let scale = share * self.weights.iter().sum::<f32>() / sum;
-        let mut more = Self { rows: vec![Row::NONE; self.rows.len()], weights: Vec::with_capacity(found.len()) };
+        let mut more = Self {
+            rows: vec![Row::NONE; self.rows.len()],
+            weights: Vec::with_capacity(found.len()),
+            asked_by: self.asked_by,
+        };
         for (at, &(term, weight)) in found.iter().enumerate() {
             more.rows[term as usize] = row(at, 0);
             more.weights.push(weight * scale);
