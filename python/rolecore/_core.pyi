@@ -65,6 +65,7 @@ class History:
         keep_last: int = 3,
         unit: str = ...,
         summary: str | collections.abc.Callable[..., str] | None = None,
+        shrink_tool_outputs: bool = False,
         on_orphans: str = ...,
         start_with_user: bool = False,
     ) -> Window:
@@ -88,6 +89,9 @@ class History:
             keep_last: newest turns that must stay; a turn is a user message and all up to the next.
             unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
             summary: None, "extractive", or a callable.
+            shrink_tool_outputs: make tool outputs smaller before anything is left out, once the history is over the budget. JSON
+                loses nothing: no white space, and arrays of like objects become a first object and rows of values ("sentence"
+                keeps the keys); logs keep errors, head and tail, and tell what went; of equal outputs the newest stays.
             on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
             start_with_user: the first message that is no instruction is a user's, as some providers ask.
 
@@ -125,7 +129,8 @@ class Report:
         window_messages: messages of the window.
         reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
             "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens", "since last
-            choice" (by a RollingWindow), "folded" (some of it); left out: "over budget", "orphan".
+            choice" (by a RollingWindow), "folded" (some of it); left out: "shrunk" (what smaller tool outputs saved), "over
+            budget", "orphan". A message that is cut counts where it is kept, its lost tokens as "over budget".
         orphans_dropped: indices of the messages that repair left out.
         calls_removed: (index, count) of the messages that lost unanswered tool calls.
         summary: who wrote the summary in the window: "extractive", "callable", or None if there is none.
