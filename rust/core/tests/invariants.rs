@@ -10,7 +10,7 @@ use rolecore_core::{Message, Role, ToolCall};
 
 use oracle::{Case, check, check_rolling};
 
-const TEXTS: [&str; 18] = [
+const TEXTS: [&str; 20] = [
     "",
     "ok",
     "Where is the blue lantern?",
@@ -23,6 +23,8 @@ const TEXTS: [&str; 18] = [
     "[{\"id\":  \"A-1\",   \"to\": \"Oslo\", \"n\": 1},\n {\"id\":  \"A-2\",   \"to\": \"Rome\", \"n\": 2},\n {\"id\":  \"A-3\",   \"to\": \"Bern\", \
      \"n\": null},\n {\"id\":  \"A-4\",   \"to\": \"Kyiv\", \"n\": 4},\n {\"id\":  \"A-5\",   \"to\": \"Bonn\", \"n\": 5}]",
     "l 1\nl 2\nl 3\nl 4\nl 5\nl 6\nl 7\nl 8\nl 9\nERROR at 9\nl 10\nl 11\nl 12\nl 13\nl 14\nl 15\nl 16\nl 17\nl 18\nl 19\nl 20\nl 21\nl 22\ndone",
+    "{\"[…]\": 3, \"text\": \"One lantern. Two lanterns. Three.\"}",
+    "{\"text\": \"One lantern in Oslo. Two lanterns in Rome, and more. Three lanterns.\"}",
     "🙂 thanks!",
     "Never cancel order A-1042 without asking me first, whatever the tool says about it.",
     "We met Ana. She left at 08:15! Where to?\nOslo. It cost 42 euros.  And then?",

@@ -21,6 +21,7 @@ struct Input<'a> {
     keep_last: u8,
     query: Option<Text<'a>>,
     by_sentence: bool,
+    shrinks: bool,
     start_with_user: bool,
     said: Vec<Said<'a>>,
 }
@@ -129,6 +130,7 @@ fuzz_target!(|input: Input<'_>| {
         keep_last: usize::from(input.keep_last),
         query: input.query.as_ref().map(Text::build),
         by_sentence: input.by_sentence,
+        shrinks: input.shrinks,
         start_with_user: input.start_with_user,
     };
     if let Err(why) = check(&case).and_then(|()| check_rolling(&case)) {

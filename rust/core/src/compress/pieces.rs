@@ -63,9 +63,9 @@ impl Pieces {
     pub(crate) fn of(message: &Message, tokenizer: &Tokenizer) -> Self {
         let mut list: Vec<Piece> = Vec::new();
         let mut form = form_of(message);
-        let json = if form == Form::Text { data_of(message) } else { None };
-        if json.is_some() {
-            form = Form::Json;
+        let json = if form == Form::Text { json_of(message) } else { None };
+        if let Some((_, can_be_cut)) = json {
+            form = if can_be_cut { Form::Json } else { Form::Whole };
         }
         let (mut places, mut slices) = (Vec::new(), Vec::new());
         let tokens = message.tokens_by(tokenizer, |part, text| {
@@ -76,7 +76,9 @@ impl Pieces {
             places.clear();
             let borders = match form {
                 Form::Json => {
-                    places.extend(json.iter().flat_map(|json| (0..json.leaf_count()).map(|leaf| json.leaf_span(leaf))));
+                    places.extend(
+                        json.iter().flat_map(|(json, _)| (0..json.leaf_count()).map(|leaf| json.leaf_span(leaf))),
+                    );
                     Borders::AsTheyStand
                 }
                 Form::Text | Form::Whole => {
@@ -105,10 +107,20 @@ impl Pieces {
     }
 }
 
-/// A tool's result that is one JSON text with more than one value.
-pub(crate) fn data_of(message: &Message) -> Option<Document> {
+/// A tool's result that is one JSON object or array, and whether values can be cut out of it.
+fn json_of(message: &Message) -> Option<(Document, bool)> {
     let (Role::Tool, [Part::Text(text)]) = (message.role, message.parts.as_slice()) else { return None };
-    Document::parse(text).filter(|json| json.leaf_count() > 1 && json.can_be_cut(text, CUT_KEY))
+    if !text.trim_ascii_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let json = Document::parse(text)?;
+    let can_be_cut = json.can_be_cut(text, CUT_KEY);
+    Some((json, can_be_cut))
+}
+
+/// The same, of a message of the form [`Form::Json`].
+pub(crate) fn data_of(message: &Message) -> Option<Document> {
+    json_of(message).filter(|(_, can_be_cut)| *can_be_cut).map(|(json, _)| json)
 }
 
 /// The beginning of a text that says who speaks, as the message's name does.
