@@ -11,7 +11,7 @@
 //! What was tried instead, on 5 chats and 12 meetings (share of the previous window that is still its prefix; evidence against a
 //! choice from the whole history with all of the budget): choosing anew each time 98.1 % and 0.71 on chats, 96.7 % on meetings; the
 //! longest old prefix that costs at most 15 % of the choice 98.5 % and 0.69; settling with the newest turns frozen where they
-//! stand, which keeps six unweighed messages at each epoch, 98.3 % and 0.74; this 98.7 % and 0.86, 97.5 % on meetings.
+//! stand, which keeps six unweighed messages at each epoch, 98.3 % and 0.74; this 98.7 % and 0.84, 97.5 % and 0.82 on meetings.
 
 use crate::compress::fit::{FitOptions, Newest, OnOrphans, Summary, Unit, fit_newest};
 use crate::compress::fold::{Fold, fold};
@@ -33,12 +33,18 @@ pub struct RollingOptions {
 }
 
 /// Share of `target` under which a message of the tail must be worth keeping: it stays until all is chosen anew, so it has to be
-/// better than what just fits. Measured at a target of 0.6 on chats: 0.82 keeps 0.86 of the evidence, 0.7 and 0.9 keep 0.77 and 0.83.
-const TAIL_SHARE: f64 = 0.82;
+/// better than what just fits. Measured at a target of 0.6 on chats: 0.75 keeps 0.84 of the evidence, 0.7 and 0.9 keep 0.80.
+const TAIL_SHARE: f64 = 0.75;
 /// A settled tail leaves at least this share of the budget free,
-const LEAST_ROOM: f64 = 0.04;
+const LEAST_ROOM: f64 = 0.05;
 /// and this share of what the newest turns cost, which are sent anew at every epoch: where they are long, epochs must be rare.
 const NEWEST_ROOM: f64 = 0.75;
+/// A settled window under this share of `target` holds too little that is old: all is chosen anew. It comes so when the newest turns
+/// were long at the last choice and are short now. Measured on meetings: without it windows sink to a sixth of the budget.
+const LEAST_SETTLED: f64 = 0.5;
+/// Share of what must stay that a choice gets beside `target`, so that long newest turns leave room for what is old. Measured on
+/// meetings: 0 keeps 0.77 to 0.8 of the evidence, 0.2 keeps 0.82 to 0.88, 1 as much and 1 % less of the prefix.
+const APART: f64 = 0.2;
 /// Where the newest turns are over the budget, they are held to their newest messages of at most this share of it. An agent's
 /// single turn can be longer than any budget; without this every later view would fail.
 const NEWEST_SHARE: f64 = 0.1;
@@ -239,7 +245,7 @@ impl Rolling {
         let settled = if self.is_whole { None } else { self.settle(history, newest) };
         let window = match settled {
             Some(window) => window,
-            None => self.choose(history, newest, self.options.target)?,
+            None => self.choose(history, newest, self.level(history, newest))?,
         };
         let same = window.entries.iter().zip(&self.window.entries).take_while(|(new, old)| new == old).count();
         self.n_same = self.n_same.min(same);
@@ -251,8 +257,24 @@ impl Rolling {
         Ok(())
     }
 
-    /// A window from the whole history of a share of the budget, or of more where what must stay needs it.
-    fn choose(&self, history: &History, newest: Newest, share: f64) -> Result<Window> {
+    /// What a choice from the whole history goes down to.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a budget, 0 to 1 of it"
+    )]
+    fn level(&self, history: &History, newest: Newest) -> u64 {
+        let must_stay = |g: &usize| must_stay(history, *g) || *g >= newest.from || newest.also == Some(*g);
+        let groups = history.groups();
+        let tokens: u64 =
+            (0..groups.len()).filter(|&g| groups[g].is_live).filter(must_stay).map(|g| groups[g].tokens).sum();
+        let apart = APART * tokens.min(self.options.budget_tokens) as f64;
+        (apart + self.options.target * (self.options.budget_tokens as f64 - apart)).floor() as u64
+    }
+
+    /// A window from the whole history of so many tokens, or of more where what must stay needs it.
+    fn choose(&self, history: &History, newest: Newest, level: u64) -> Result<Window> {
         let budget = self.options.budget_tokens;
         let options = FitOptions {
             keep_last: self.options.keep_last,
@@ -264,7 +286,7 @@ impl Rolling {
             summary: Summary::None,
         };
         let most = if self.has_query { self.share(1.0 - QUERY_SHARE) } else { budget };
-        let mut window = match fit_newest(history, self.share(share).min(most), &options, newest) {
+        let mut window = match fit_newest(history, level.min(most), &options, newest) {
             Err(Error::Budget { needed, .. }) if needed <= budget => fit_newest(history, needed, &options, newest),
             Err(Error::Budget { needed, .. }) => Err(Error::Budget { needed, budget }),
             window => window,
@@ -279,7 +301,7 @@ impl Rolling {
         if start_of(history, newest.from) < self.tail_start {
             return None;
         }
-        let choice = self.choose(history, newest, self.options.target * TAIL_SHARE).ok()?;
+        let choice = self.choose(history, newest, self.share(self.options.target * TAIL_SHARE)).ok()?;
         let mut window = self.window.clone();
         let n_settled = place_of(&window.entries, self.tail_start);
         let first = place_of(&choice.entries, self.tail_start);
@@ -293,7 +315,7 @@ impl Rolling {
         let newest_tokens = sum(&window.kept[place_of(&window.entries, newest_start)..]) as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of tokens, not negative")]
         let room = self.share(LEAST_ROOM).max((NEWEST_ROOM * newest_tokens) as u64);
-        if window.tokens + room > self.limit() {
+        if window.tokens + room > self.limit() || window.tokens < self.share(self.options.target * LEAST_SETTLED) {
             return None;
         }
         tally(history, &mut window);
@@ -308,10 +330,7 @@ impl Rolling {
         }
         let budget = self.options.budget_tokens;
         let from = history.newest_turns(self.options.keep_last);
-        let must_stay = |g: usize| {
-            let is_pending = history.is_pending() && g + 1 == groups.len();
-            groups[g].role.is_instruction() || groups[g].is_pinned || is_pending
-        };
+        let must_stay = |g: usize| must_stay(history, g);
         let live = |g: &usize| groups[*g].is_live;
         let tokens_of = |g: usize| groups[g].tokens;
         let others: u64 = (0..groups.len()).filter(live).filter(|&g| must_stay(g)).map(tokens_of).sum();
@@ -366,6 +385,13 @@ impl Rolling {
             }
         }
     }
+}
+
+/// Whether a group stays in every window, new or not.
+fn must_stay(history: &History, g: usize) -> bool {
+    let group = &history.groups()[g];
+    let is_pending = history.is_pending() && g + 1 == history.groups().len();
+    group.role.is_instruction() || group.is_pinned || is_pending
 }
 
 /// Where the first entry stands that is message `index` or a later one; no folded message is among the entries.
