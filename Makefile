@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench gate eval eval-stress soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast bench gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -53,6 +53,9 @@ eval: .venv/.built ## check what windows keep of recorded talk: make eval DATA=f
 eval-stress: .venv/.built ## the same on long answers and on talk that changes halfway
 	@$(PY) benches/eval "$(DATA)" --stress
 
+eval-ablation: .venv-ablation/.made ## what each signal is worth, by leaving it out; a build of its own; minutes
+	@.venv-ablation/bin/python benches/eval/ablation.py "$(DATA)" --markdown
+
 soak: .venv/.made ## check a million generated histories; about ten minutes
 	@ROLECORE_CASES=1000000 cargo test --quiet --locked --release -p rolecore-core --test invariants
 
@@ -93,7 +96,7 @@ stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi f
 	@cmp -s target/_core.pyi $(STUB) || cp target/_core.pyi $(STUB)
 
 clean: ## remove .venv, target and the tools' caches
-	@rm -rf .venv .venv-bench target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-ablation target .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp each: the environment, a group of tools, the built package.
 # The environment's stamp holds the folder it was made in: a moved or copied tree makes its own.
@@ -119,6 +122,11 @@ endif
 	.venv-bench/bin/python -m pip install --quiet -r benches/python/requirements-peers.txt && \
 	.venv-bench/bin/python -m pip install --quiet --no-deps -r benches/python/requirements-vocabularies.txt && \
 	.venv-bench/bin/python -m pip install --quiet --force-reinstall target/wheels/rolecore-*.whl && touch $@
+
+.venv-ablation/.made: .venv/.built
+	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \
+	$(PY) -m maturin build --quiet --features ablation -i $(PY) -o target/ablation && \
+	$(PY) -m venv .venv-ablation && .venv-ablation/bin/python -m pip install --quiet --force-reinstall target/ablation/rolecore-*.whl && touch $@
 
 .venv/.built: .venv/.made .venv/.group-build $(SOURCES)
 	@sh .ci/preflight.sh >/dev/null

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,40 @@ def test_eval_figure_under_its_bar_fails(folder: Path) -> None:
     done = run(str(folder))
     assert done.returncode == 1
     assert "FAILED vcsum: agnostic sentence gold could not be measured" in done.stdout
+
+
+def test_ablation_knows_the_signals_of_the_core(commands: Any) -> None:
+    core = (COMMANDS.parents[1] / "rust" / "core" / "src" / "compress" / "ablation.rs").read_text(encoding="utf-8")
+    names = [name for names in commands("ablation").SIGNALS.values() for name in names]
+    assert sorted(names) == sorted(re.findall(r'\("([a-z-]+)", Signal::', core))
+
+
+def test_ablation_with_a_build_that_switches_nothing_off_says_so(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(COMMANDS / "ablation.py"), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "switches no signal off" in done.stderr
+
+
+def test_ablation_row_and_table_of_made_up_data(commands: Any, folder: Path) -> None:
+    ablation = commands("ablation")
+    everything = ablation.measure(commands("data").load(str(folder)), "told nothing")
+    assert set(everything) == {
+        "talks terms",
+        "talks query",
+        "meetings terms",
+        "meetings query",
+        "needs all",
+        "needs far",
+    }
+    assert 0 < everything["talks terms"] <= 100
+    same = ablation.less(everything, everything)
+    worse = ablation.less({**everything, "needs all": 0.0}, everything)
+    lines = ablation.markdown("told nothing", everything, {"names": same, "quotes": worse}).splitlines()
+    assert "| names | 0 | 0 | 0 | 0 | 0 | 0 |" in lines
+    assert any(line.startswith("| quotes |") and "-" in line for line in lines)
+    assert "names" in ablation.table("told nothing", everything, {"names": same})
 
 
 def test_eval_without_data_says_so(tmp_path: Path) -> None:

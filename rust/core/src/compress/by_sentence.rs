@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
 
+use super::ablation::{Signal, is_on};
 use super::assemble::{MarkTokens, cut_texts, cut_tokens};
 use super::fit::{Choice, Plan};
 use super::pieces::{Form, data_of};
@@ -542,7 +543,8 @@ impl SentenceChoice<'_> {
                 continue;
             }
             let same = piece.map_or(0, |p| self.history.digest().same(p as usize));
-            if same != 0 && said.contains(&same) && self.cost(self.candidates[c as usize]) > SHORT_TOKENS {
+            let is_said = same != 0 && said.contains(&same) && is_on(Signal::Repeats);
+            if is_said && self.cost(self.candidates[c as usize]) > SHORT_TOKENS {
                 waiting.push(c);
             } else if self.take_one(c).is_some() {
                 said.insert(same);

@@ -2,6 +2,7 @@
 
 use std::collections::BinaryHeap;
 
+use super::ablation::{Signal, is_on};
 use super::by_sentence::SentenceChoice;
 use super::register::in_tool_talk;
 use super::values::{ValueId, Values};
@@ -17,7 +18,7 @@ impl SentenceChoice<'_> {
     /// cheaper: those are looked at again. So what comes up is recomputed, and taken if it is still the best.
     pub(crate) fn take_values(&mut self, wanted: &dyn Fn(usize) -> bool) {
         let history = self.history();
-        if !history.has_tools() {
+        if !history.has_tools() || !is_on(Signal::Values) {
             return;
         }
         let is_tool_talk = in_tool_talk(history);
@@ -120,13 +121,14 @@ impl SentenceChoice<'_> {
         let mut opened = Vec::new();
         for (alone, c) in pieces {
             // What was half as dense before its containers were open is not dense enough after.
-            if alone < 0.5 * density(gain, cost) {
+            if alone < 0.5 * density(gain, cost) && is_on(Signal::Bundles) {
                 break;
             }
             let Some(p) = self.piece_of(c) else { continue };
             let more = cover.gain(p);
             let price = (self.cost_of(c) - frame).max(1);
-            if more <= 0.0 || cost + price > room || density(more, price) < density(gain, cost) {
+            let is_thinner = density(more, price) < density(gain, cost) && is_on(Signal::Bundles);
+            if more <= 0.0 || cost + price > room || is_thinner {
                 continue;
             }
             gain += cover.hold_for_now(p, &mut held);
@@ -158,7 +160,7 @@ struct Cover<'v> {
 
 impl Cover<'_> {
     fn hold(&mut self, p: usize) {
-        for &value in self.values.of_piece(p) {
+        for &value in self.values.of_piece(p).iter().filter(|_| is_on(Signal::Coverage)) {
             self.weights[value as usize] = 0.0;
         }
     }
@@ -166,7 +168,7 @@ impl Cover<'_> {
     /// Holds the values of a piece until they are given back; returns what they are worth.
     fn hold_for_now(&mut self, p: usize, held: &mut Vec<(ValueId, f32)>) -> f32 {
         let gain = self.gain(p);
-        for &value in self.values.of_piece(p) {
+        for &value in self.values.of_piece(p).iter().filter(|_| is_on(Signal::Coverage)) {
             held.push((value, std::mem::take(&mut self.weights[value as usize])));
         }
         gain

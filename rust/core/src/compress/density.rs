@@ -7,6 +7,7 @@
 //!
 //! Measured on four sets (docs/retention.md): facts alone lose 19 points on Chinese meetings, topics alone 36 on English chat.
 
+use super::ablation::{Signal, is_on};
 use super::digest::Digest;
 use super::math::{exp, ln};
 use super::register::Register;
@@ -34,7 +35,9 @@ pub(crate) fn density(digest: &Digest, registers: &[Register]) -> Vec<f32> {
             costs[p] = tokens;
         }
     }
-    level(digest, registers, &mut scores, &costs);
+    if is_on(Signal::Level) {
+        level(digest, registers, &mut scores, &costs);
+    }
     for score in &mut scores {
         *score = exp(*score);
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
+use super::ablation::{Signal, is_on};
 use super::cues::Cues;
 use super::facts::{Looks, SignReader, Signs, asks};
 use super::math::ln;
@@ -141,7 +142,7 @@ impl Digest {
             add(asks(text), Cues::QUESTION);
             add(i == 0, Cues::FIRST_SENTENCE);
             add(i > 0 && i + 1 == pieces.list.len(), Cues::LAST_SENTENCE);
-            add(is_answer, Cues::ANSWER);
+            add(is_answer && is_on(Signal::Answer), Cues::ANSWER);
             self.end_piece(*place, Looks::of(signs), same);
         }
         if message.refusal.is_some() || !message.tool_calls.is_empty() {
@@ -322,6 +323,7 @@ impl Digest {
             by_count[slot]
         };
         let weights = |((known, &idf), kind): ((&Known, &f32), &Cues)| {
+            let kind = if is_on(Signal::VagueWords) { *kind } else { Cues::default() };
             let is_topic = !kind.has(Cues::NO_TOPIC);
             let is_fact = is_topic && !kind.has(Cues::NO_FACT);
             [if is_fact { idf } else { 0.0 }, if is_topic { ln_of(known.occurrences) * idf } else { 0.0 }]

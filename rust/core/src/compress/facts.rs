@@ -1,5 +1,6 @@
 //! What a sentence looks like from its form alone: whether it states a fact, asks, chats or forbids.
 
+use super::ablation::{Signal, is_on};
 use super::cues::Cues;
 use super::words::Word;
 
@@ -55,7 +56,9 @@ impl Looks {
         let is_question = signs.has(Cues::QUESTION);
         let is_order = signs.has(Cues::PROHIBITION) && (!is_question || signs.has(Cues::ORDER_FIRST));
         let has_id = signs.has(Cues::IDENTIFIER);
-        Self { fact: fact(signs), topic: topic(signs), is_order, is_question, has_id }
+        let fact = if is_on(Signal::FactSigns) { fact(signs) } else { 0.0 };
+        let topic = if is_on(Signal::TopicSigns) { topic(signs) } else { 0.0 };
+        Self { fact, topic, is_order, is_question, has_id }
     }
 }
 
@@ -77,8 +80,10 @@ fn fact(signs: Signs) -> f32 {
         (Cues::ANSWER, 0.4),
         (Cues::IDENTIFIER, 1.0),
     ];
-    sum_of(signs, &weights) + 0.2 * f32::from(signs.names) + 0.6 * f32::from(signs.quotes)
-        - 0.4 / 255.0 * f32::from(signs.echo)
+    let names = if is_on(Signal::Names) { signs.names } else { 0 };
+    let quotes = if is_on(Signal::Quotes) { signs.quotes } else { 0 };
+    let echo = if is_on(Signal::Echo) { signs.echo } else { 0 };
+    sum_of(signs, &weights) + 0.2 * f32::from(names) + 0.6 * f32::from(quotes) - 0.4 / 255.0 * f32::from(echo)
 }
 
 /// The same for a topic's density; worth 2 to 4 points on meetings.
@@ -144,7 +149,7 @@ impl SignReader {
         if how.has_digit {
             self.signs.add(Cues::NUMBER);
         }
-        if how.is_id {
+        if how.is_id && is_on(Signal::Identifiers) {
             self.signs.add(Cues::IDENTIFIER);
         }
         let is_name = how.is_name && !is_speaker && !cues.has(Cues::STOP);

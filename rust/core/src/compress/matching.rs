@@ -6,6 +6,7 @@
 //! What each constant is worth was measured by evidence kept on four sets (docs/history.md), in points on the mean of all sets and budgets
 //! unless it says otherwise.
 
+use super::ablation::{Signal, is_on};
 use super::digest::{Digest, Document};
 use super::query::Wanted;
 use super::register::Register;
@@ -36,7 +37,9 @@ impl Matches {
         }
         places.add(&rows, &wanted.weights);
         let mut messages = places.matches();
-        if let Some(more) = wanted.more(digest, &messages) {
+        if is_on(Signal::Feedback)
+            && let Some(more) = wanted.more(digest, &messages)
+        {
             rows = Rows::of(digest, &more, &places.lengths);
             places.add(&rows, &more.weights);
             messages = places.matches();
@@ -140,11 +143,12 @@ impl Scale {
             self.step(&mut reach, own);
         }
         reach = [0.0; LANES];
+        let [later, earlier] = if is_on(Signal::LaterFirst) { [FOR_LATER, FOR_EARLIER] } else { [1.0; 2] };
         for ((own, before), sum) in rows.iter().zip(before.iter()).zip(sums).rev() {
             let mut met = [0.0; LANES];
             for k in 0..LANES {
-                let all = own[k] + FOR_LATER * before[k] + FOR_EARLIER * reach[k];
-                met[k] = weights[k] * (BEND + 1.0) * all / (all + BEND);
+                let all = own[k] + later * before[k] + earlier * reach[k];
+                met[k] = weights[k] * if is_on(Signal::MeetingWords) { (BEND + 1.0) * all / (all + BEND) } else { all };
             }
             *sum += met.iter().sum::<f32>();
             self.step(&mut reach, own);
@@ -181,7 +185,7 @@ impl Places {
     fn new(digest: &Digest, registers: &[Register], prior: &[f32], wanted: &Wanted) -> Self {
         let documents: Vec<Document> = (0..digest.len()).map(|i| digest.document(i)).collect();
         let is_named = |document: &Document| document.name.is_some_and(|name| wanted.wants(name));
-        let speaker = if documents.iter().all(is_named) { 1.0 } else { SPEAKER };
+        let speaker = if documents.iter().all(is_named) || !is_on(Signal::Speaker) { 1.0 } else { SPEAKER };
         let mean_words = digest.mean_words().max(1.0);
         #[expect(clippy::cast_precision_loss, reason = "a length needs no more than 24 bits")]
         let length = |document: &Document| K1 * (1.0 - B + B * document.n_words as f32 / mean_words);
@@ -190,11 +194,12 @@ impl Places {
         let factor = |((document, &prior), register): ((&Document, &f32), &Register)| {
             density(prior, register.group) * if is_named(document) { speaker } else { 1.0 }
         };
+        let wide_share = if is_on(Signal::WideMatch) { WIDE_SHARE } else { 0.0 };
         Self {
             narrow: vec![0.0; documents.len()],
             wide: vec![0.0; documents.len()],
             factors: documents.iter().zip(prior).zip(registers).map(factor).collect(),
-            shares: registers.iter().map(|register| WIDE_SHARE * register.group).collect(),
+            shares: registers.iter().map(|register| wide_share * register.group).collect(),
             lengths: documents.iter().map(length).collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! Which messages a window keeps: pieces and terms at append ([`digest`]), their worth ([`select`]), the choice ([`fit`]).
 
+mod ablation;
 mod assemble;
 mod by_message;
 mod by_sentence;

@@ -1,5 +1,6 @@
 //! What a query looks for in a history: its words as rows of terms, each with a weight.
 
+use super::ablation::{Signal, is_on};
 use super::cues::{Cues, stem};
 use super::digest::{Digest, MAX_COUNT, Postings};
 use super::math::ln;
@@ -59,11 +60,13 @@ impl Wanted {
         let mut wanted =
             Self { rows: vec![Row::NONE; terms.len()], weights: Vec::with_capacity(words.len()), asked_by: None };
         let stems: Vec<&str> = words.iter().map(|(stem, _)| stem.as_str()).collect();
-        terms.each_relative(&stems, |at, relative| wanted.rows[relative as usize] = row(at, Row::RELATIVE));
+        if is_on(Signal::Relatives) {
+            terms.each_relative(&stems, |at, relative| wanted.rows[relative as usize] = row(at, Row::RELATIVE));
+        }
         for (at, (stem, term)) in words.iter().enumerate() {
             let is_name = term.is_some_and(|term| digest.is_speaker(term));
             let is_minor = is_name || Cues::of(stem).has(Cues::REQUEST);
-            wanted.weights.push(if is_minor { MINOR_WEIGHT } else { 1.0 });
+            wanted.weights.push(if is_minor && is_on(Signal::MinorWords) { MINOR_WEIGHT } else { 1.0 });
             if let Some(term) = term {
                 wanted.rows[*term as usize] = row(at, 0);
             }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ablation::{Signal, is_on};
 use super::digest::{Digest, Document};
 use super::math::{exp, ln};
 use crate::history::History;
@@ -142,14 +143,19 @@ impl Within {
             1.0 => mean,
             _ => exp(ln(shortest) + group * (ln(mean) - ln(shortest))),
         };
-        let floor = GROUP_TOPIC * group;
+        let floor = if is_on(Signal::GroupTopic) { GROUP_TOPIC * group } else { 0.0 };
         // A logistic of the logarithm.
         let square = (MIDDLE_TOKENS / length) * (MIDDLE_TOKENS / length);
         let eighth = square * square * square * square;
-        let topic = floor + (1.0 - floor) / (1.0 + eighth);
+        let topic = match (is_on(Signal::Facts), is_on(Signal::Topics)) {
+            (true, true) => floor + (1.0 - floor) / (1.0 + eighth),
+            (true, false) => 0.0,
+            (false, _) => 1.0,
+        };
         let is_speech = document.speaker.is_some();
         let over = turn_tokens(document) as f32 / LONG_TOKENS.max(1.5 * shortest);
-        let long_turn = if is_speech && over > 1.0 { (1.0 - group) * ln(over) } else { 0.0 };
+        let long_turn =
+            if is_speech && over > 1.0 && is_on(Signal::LongTurns) { (1.0 - group) * ln(over) } else { 0.0 };
         Register { around, topic, group, tools, long_turn }
     }
 }

@@ -1,5 +1,6 @@
 //! What each piece and each group of messages is worth keeping: the one interface between a history and the choice of a window.
 
+use super::ablation::{Signal, is_on};
 use super::density::density;
 use super::digest::{Digest, Document};
 use super::matching::Matches;
@@ -100,7 +101,7 @@ fn lift_prohibitions(digest: &Digest, pieces: &mut [f32]) {
 
 /// Whether piece `p` of a message is a user's prohibition or demand.
 fn forbids(digest: &Digest, document: &Document, p: usize) -> bool {
-    document.is_user && digest.looks(p).is_order
+    document.is_user && digest.looks(p).is_order && is_on(Signal::Orders)
 }
 
 /// Tokens a message pays beyond its words.

@@ -6,6 +6,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use super::ablation::{Signal, is_on};
 use super::cues::{Cues, stem};
 use super::digest::Digest;
 use super::pieces::{Form, data_of};
@@ -121,7 +122,7 @@ impl Values {
                     known.keys.iter().map(|&key| rates[key as usize]).fold(0.0, f32::max)
                 }
                 Class::Id => {
-                    let twice = |holder| if is(holder) { 2.0 } else { 1.0 };
+                    let twice = |holder| if is(holder) && is_on(Signal::Holders) { 2.0 } else { 1.0 };
                     twice(Holder::User) * twice(Holder::Call)
                 }
                 Class::Capitals if known.is_whole => 0.01 * spread,
@@ -140,7 +141,12 @@ impl Values {
         let taken_up = |&&value: &&ValueId| self.known[value as usize].holders != Holder::Result as u8;
         let echoed = key.values.iter().filter(taken_up).count();
         let rate = (echoed as f32 + 0.45) / (key.values.len() as f32 + 3.0) / 0.15;
-        if key.parts.iter().any(|part| self.spoken.contains(part)) { 4.0 * rate } else { rate }
+        let rate = if is_on(Signal::KeyRates) { rate } else { 1.0 };
+        if is_on(Signal::SpokenKeys) && key.parts.iter().any(|part| self.spoken.contains(part)) {
+            4.0 * rate
+        } else {
+            rate
+        }
     }
 
     fn read_text(&mut self, text: &str, holder: Holder, first: usize) {
