@@ -65,8 +65,10 @@ class History:
         keep_last: int = 3,
         unit: str = ...,
         summary: str | collections.abc.Callable[..., str] | None = None,
+        shrink_tool_outputs: bool = False,
         on_orphans: str = ...,
         start_with_user: bool = False,
+        embedder: typing.Any = None,
     ) -> Window:
         """Return the best legal request of at most `budget_tokens` that this history makes.
 
@@ -88,19 +90,27 @@ class History:
             keep_last: newest turns that must stay; a turn is a user message and all up to the next.
             unit: "message" keeps or leaves out whole messages; "sentence" also cuts inside a message.
             summary: None, "extractive", or a callable.
+            shrink_tool_outputs: make tool outputs smaller before anything is left out, once the history is over the budget. JSON
+                loses nothing: no white space, and arrays of like objects become a first object and rows of values ("sentence"
+                keeps the keys); logs keep errors, head and tail, and tell what went; of equal outputs the newest stays.
             on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
             start_with_user: the first message that is no instruction is a user's, as some providers ask.
+            embedder: an object with `embed(texts)`: for a list of str an array, float32, shape (n, dim), unit rows. Messages that mean
+                what the query means then count as well as those that share its words. It is called at most once, without any
+                lock, for the query and the messages that it has not embedded for this history yet, which keeps it and its
+                rows; another object starts anew. Not called without a query, or while the whole history fits.
 
         Returns:
             A Window. Its whole messages are the caller's own objects.
 
         Raises:
             BudgetError: what must stay needs more; `.needed` is the smallest budget that works.
-            ArgumentError: neither budget nor ratio, or one out of its range.
+            ArgumentError: neither budget nor ratio, or one out of its range; an embedder without `embed`, or that returns no such
+                array. What `embed` raises is passed on.
             MessageError: an orphan, with on_orphans="raise"; no user message to start with.
 
         Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
-        20,000 messages.
+        20,000 messages. With an embedder, its own and O(n x dim).
         """
     def to_messages(self, /) -> list[dict[str, typing.Any]]:
         """Return the messages as a new list of the very objects that were appended."""
@@ -125,7 +135,8 @@ class Report:
         window_messages: messages of the window.
         reasons: for each reason, (messages, tokens) of the history that it covers; together they are the whole history. Kept:
             "instruction", "pinned", "newest turn", "pending call", "starts with user", "worth its tokens", "since last
-            choice" (by a RollingWindow), "folded" (some of it); left out: "over budget", "orphan".
+            choice" (by a RollingWindow), "folded" (some of it); left out: "shrunk" (what smaller tool outputs saved), "over
+            budget", "orphan". A message that is cut counts where it is kept, its lost tokens as "over budget".
         orphans_dropped: indices of the messages that repair left out.
         calls_removed: (index, count) of the messages that lost unanswered tool calls.
         summary: who wrote the summary in the window: "extractive", "callable", or None if there is none.
