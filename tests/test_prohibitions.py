@@ -178,4 +178,3 @@ def test_fit_several_prohibitions_all_stand_in_the_window(unit: str, keep_last: 
     for seed, (name, language) in enumerate(itertools.product(STYLES, ("en", "zh", "both"))):
         said = dict(zip(draw.sample(range(0, 58, 2), 4), draw.sample(WRITTEN, 4), strict=True))
         assert keeps(said, seed, style(name, language), unit=unit, keep_last=keep_last), (said, name, language)
-

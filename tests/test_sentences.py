@@ -10,8 +10,8 @@ import pytest
 import rolecore
 
 TALE = (
-    "I met Ana at the harbour. She sells blue lanterns! Do you like lanterns? Well. On 12 May I bought 3 of them, 42 euros each. "
-    "They hang in the garden now. Rain does not hurt them."
+    "I met Ana at the harbour. She sells blue lanterns! Do you like lanterns? Well. "
+    "On 12 May I bought 3 of them, 42 euros each. They hang in the garden now. Rain does not hurt them."
 )
 LISTING = json.dumps(
     {
@@ -52,14 +52,16 @@ def test_cut_message_keeps_pieces_of_its_text_in_order_and_marks_every_gap() -> 
     source = {"role": "user", "name": "ben", "content": TALE, "id": 7}
     window = fitted([source], 0.6)
     (cut,) = window.messages
-    assert cut is not source and {**cut, "content": None} == {**source, "content": None}
+    assert cut is not source
+    assert {**cut, "content": None} == {**source, "content": None}
     assert rolecore.CUT_MARK in cut["content"]
     at = 0
     for piece in pieces(cut["content"]):
         at = TALE.index(piece, at) + len(piece)
     assert "On 12 May I bought 3 of them, 42 euros each." in cut["content"]
     assert source["content"] == TALE
-    assert window.sources == [0] and window.dropped == []
+    assert window.sources == [0]
+    assert window.dropped == []
 
 
 def test_neighbours_are_joined_by_what_stands_between_them() -> None:
@@ -79,7 +81,8 @@ def test_list_of_parts_stays_one_and_other_parts_stay() -> None:
     window = fitted([{"role": "user", "content": parts}], 0.75)
     (cut,) = window.messages
     assert [part["type"] for part in cut["content"]] == ["text", "image_url", "text"]
-    assert cut["content"][1] is image and cut["content"][0]["cache"] is True
+    assert cut["content"][1] is image
+    assert cut["content"][0]["cache"] is True
     assert all(piece in TALE for piece in pieces(cut["content"][0]["text"]))
 
 
@@ -102,7 +105,8 @@ def test_json_result_stays_json_with_its_own_values_and_a_count(share: float) ->
     kept = leaves(left) if left else []
     assert gone == len(leaves(whole)) - len(kept) > 0
     assert set(kept) <= set(leaves(whole))
-    assert cut["tool_call_id"] == "c1" and window.messages[window.messages.index(cut) - 1] is messages[1]
+    assert cut["tool_call_id"] == "c1"
+    assert window.messages[window.messages.index(cut) - 1] is messages[1]
 
 
 def test_json_result_keeps_what_the_talk_is_about_first() -> None:
@@ -137,6 +141,20 @@ def test_what_must_stay_stays_whole() -> None:
     assert {0, 2, 3, 4} <= whole
 
 
+def smallest(history: rolecore.History, budget: int) -> int:
+    """The budget, or the smallest that works where that is more."""
+    try:
+        history.fit(budget, unit="sentence", keep_last=0)
+    except rolecore.BudgetError as error:
+        needed = error.needed
+    else:
+        return budget
+    assert needed > budget
+    with pytest.raises(rolecore.BudgetError):
+        history.fit(needed - 1, unit="sentence", keep_last=0)
+    return needed
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -161,14 +179,8 @@ def test_any_text_gives_a_legal_window_or_the_smallest_budget(content: str) -> N
     )
     for share in (0.0, 0.05, 0.3, 0.9, 1.0):
         budget = int(history.tokens * share)
-        try:
-            window = history.fit(budget, unit="sentence", keep_last=0)
-        except rolecore.BudgetError as error:
-            assert error.needed > budget
-            window = history.fit(error.needed, unit="sentence", keep_last=0)
-            with pytest.raises(rolecore.BudgetError):
-                history.fit(error.needed - 1, unit="sentence", keep_last=0)
-            budget = error.needed
+        budget = smallest(history, budget)
+        window = history.fit(budget, unit="sentence", keep_last=0)
         assert window.messages
         assert window.tokens == tokenizer.count_messages(window.messages) <= budget
 
