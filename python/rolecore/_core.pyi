@@ -68,6 +68,7 @@ class History:
         shrink_tool_outputs: bool = False,
         on_orphans: str = ...,
         start_with_user: bool = False,
+        embedder: typing.Any = None,
     ) -> Window:
         """Return the best legal request of at most `budget_tokens` that this history makes.
 
@@ -94,17 +95,22 @@ class History:
                 keeps the keys); logs keep errors, head and tail, and tell what went; of equal outputs the newest stays.
             on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
             start_with_user: the first message that is no instruction is a user's, as some providers ask.
+            embedder: an object with `embed(texts)`: for a list of str an array, float32, shape (n, dim), unit rows. Messages that mean
+                what the query means then count as well as those that share its words. It is called at most once, without any
+                lock, for the query and the messages that it has not embedded for this history yet, which keeps it and its
+                rows; another object starts anew. Not called without a query, or while the whole history fits.
 
         Returns:
             A Window. Its whole messages are the caller's own objects.
 
         Raises:
             BudgetError: what must stay needs more; `.needed` is the smallest budget that works.
-            ArgumentError: neither budget nor ratio, or one out of its range.
+            ArgumentError: neither budget nor ratio, or one out of its range; an embedder without `embed`, or that returns no such
+                array. What `embed` raises is passed on.
             MessageError: an orphan, with on_orphans="raise"; no user message to start with.
 
         Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
-        20,000 messages.
+        20,000 messages. With an embedder, its own and O(n x dim).
         """
     def to_messages(self, /) -> list[dict[str, typing.Any]]:
         """Return the messages as a new list of the very objects that were appended."""

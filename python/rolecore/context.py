@@ -24,6 +24,7 @@ class FitOptions(TypedDict, total=False):
     summary: str | Callable[..., str] | None
     on_orphans: str
     start_with_user: bool
+    embedder: Any
 
 
 def fit(

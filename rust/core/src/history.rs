@@ -201,8 +201,8 @@ impl History {
 
     /// Puts a summary into a window that was chosen with [`crate::Summary::Later`]: `text`, cut at its end to what room there is, or
     /// without one the worthiest sentences of what the window leaves out. False if none of it fits; then the window is as it was.
-    pub fn add_summary(&self, window: &mut Window, query: Option<&str>, text: Option<&str>) -> bool {
-        add_summary(self, window, query, text)
+    pub fn add_summary(&self, window: &mut Window, options: &FitOptions<'_>, text: Option<&str>) -> bool {
+        add_summary(self, window, options, text)
     }
 
     /// The messages of which a window holds nothing, results without calls and calls without results not counted.

@@ -5,6 +5,7 @@
 
 mod compress;
 mod cut;
+pub mod embed;
 pub mod error;
 pub mod history;
 pub mod json;
@@ -19,6 +20,7 @@ pub mod tokens;
 pub use compress::fit::{FitOptions, OnOrphans, Summary, Unit};
 pub use compress::window::{Amount, Entry, Kept, Reason, Window};
 pub use cut::{CUT_KEY, CUT_MARK};
+pub use embed::Rows;
 pub use error::{Error, Result};
 pub use history::{Counted, History, Repair};
 pub use message::{Message, Part, Role, ToolCall};

@@ -279,6 +279,7 @@ impl Rolling {
         let options = FitOptions {
             keep_last: self.options.keep_last,
             query: None,
+            similarity: None,
             unit: self.options.unit,
             on_orphans: OnOrphans::Repair,
             start_with_user: false,
@@ -371,7 +372,7 @@ impl Rolling {
         let room = self.options.budget_tokens.saturating_sub(self.window.tokens);
         let newest = history.newest_turns(1).min(history.groups().len().saturating_sub(1));
         let at = place_of(&self.window.entries, start_of(history, newest));
-        fold(history, room, Some(query), &is_open).map(|fold| (at, fold))
+        fold(history, room, Some(query.into()), &is_open).map(|fold| (at, fold))
     }
 
     /// Tokens of the leading messages that are those of the last view, when `fold` is about to be put in.

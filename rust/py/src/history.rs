@@ -12,6 +12,7 @@ use rolecore_core::{
 };
 
 use crate::arguments::{flag, one_of, share, string, whole_number, wrong_kind};
+use crate::embedder::{Embedded, Embedder};
 use crate::errors::{ArgumentError, CoreError};
 use crate::message::{parse, parse_all};
 use crate::summary::{Answer, ask};
@@ -48,6 +49,7 @@ pub(crate) struct History {
 pub(crate) struct State {
     pub(crate) core: CoreHistory,
     pub(crate) objects: Vec<Py<PyAny>>,
+    pub(crate) embedded: Option<Embedded>,
 }
 
 impl State {
@@ -77,7 +79,7 @@ impl History {
             None => py.detach(|| CoreTokenizer::named("o200k_base")).map_err(CoreError)?,
         };
         let core = CoreHistory::new(Arc::clone(&tokenizer));
-        let history = Self { tokenizer, state: Mutex::new(State { core, objects: Vec::new() }) };
+        let history = Self { tokenizer, state: Mutex::new(State { core, objects: Vec::new(), embedded: None }) };
         if let Some(messages) = messages {
             history.extend(messages)?;
         }
@@ -150,17 +152,22 @@ impl History {
     ///         keeps the keys); logs keep errors, head and tail, and tell what went; of equal outputs the newest stays.
     ///     on_orphans: "repair" leaves out results without calls and calls without results; "raise" refuses them.
     ///     start_with_user: the first message that is no instruction is a user's, as some providers ask.
+    ///     embedder: an object with `embed(texts)`: for a list of str an array, float32, shape (n, dim), unit rows. Messages that mean
+    ///         what the query means then count as well as those that share its words. It is called at most once, without any
+    ///         lock, for the query and the messages that it has not embedded for this history yet, which keeps it and its
+    ///         rows; another object starts anew. Not called without a query, or while the whole history fits.
     ///
     /// Returns:
     ///     A Window. Its whole messages are the caller's own objects.
     ///
     /// Raises:
     ///     BudgetError: what must stay needs more; `.needed` is the smallest budget that works.
-    ///     ArgumentError: neither budget nor ratio, or one out of its range.
+    ///     ArgumentError: neither budget nor ratio, or one out of its range; an embedder without `embed`, or that returns no such
+    ///         array. What `embed` raises is passed on.
     ///     MessageError: an orphan, with on_orphans="raise"; no user message to start with.
     ///
     /// Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
-    /// 20,000 messages.
+    /// 20,000 messages. With an embedder, its own and O(n x dim).
     #[pyo3(
         signature = (
             budget_tokens: "int | None" = None,
@@ -172,9 +179,10 @@ impl History {
             summary: "str | collections.abc.Callable[..., str] | None" = None,
             shrink_tool_outputs: "bool" = false,
             on_orphans: "str" = OnOrphans::Repair,
-            start_with_user: "bool" = false
+            start_with_user: "bool" = false,
+            embedder: "typing.Any" = None
         ) -> "Window",
-        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', summary=None, shrink_tool_outputs=False, on_orphans='repair', start_with_user=False)"
+        text_signature = "($self, budget_tokens=None, *, retain_ratio=None, query=None, keep_last=3, unit='message', summary=None, shrink_tool_outputs=False, on_orphans='repair', start_with_user=False, embedder=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "keyword-only options of one verb")]
     fn fit(
@@ -189,11 +197,13 @@ impl History {
         #[pyo3(from_py_with = shrink_tool_outputs)] shrink_tool_outputs: bool,
         #[pyo3(from_py_with = on_orphans)] on_orphans: OnOrphans,
         #[pyo3(from_py_with = start_with_user)] start_with_user: bool,
+        embedder: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Window> {
         let query = query.map(|query| text_of(string(query, "query")?)).transpose()?;
-        let options = FitOptions {
+        let mut options = FitOptions {
             keep_last,
             query: query.as_deref(),
+            similarity: None,
             unit,
             shrink_tool_outputs,
             on_orphans,
@@ -202,7 +212,13 @@ impl History {
         };
         let budget = budget_tokens.map(|value| whole_number(value, "budget_tokens")).transpose()?;
         let ratio = retain_ratio.map(|value| share(value, "retain_ratio")).transpose()?;
+        let embedder = embedder.map(Embedder::of).transpose()?;
 
+        let similarity = match (embedder, options.query.filter(|query| !query.trim().is_empty())) {
+            (Some(embedder), Some(query)) => self.similarity(py, embedder, query, budget, ratio)?,
+            _ => Vec::new(),
+        };
+        options.similarity = (!similarity.is_empty()).then_some(similarity.as_slice());
         let is_large = self.lock(py)?.objects.len() > DETACH_MESSAGES;
         let choose = |core: &CoreHistory| {
             let budget = smaller_budget(budget, ratio, core.tokens())?;
@@ -259,6 +275,7 @@ impl History {
     /// whoever holds the lock neither waits for the GIL nor makes Python objects.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.embedded.iter().try_for_each(|embedded| visit.call(embedded.embedder()))?;
         state.objects.iter().try_for_each(|object| visit.call(object))
     }
 
@@ -325,12 +342,12 @@ impl History {
         };
         let state = self.lock(py)?;
         if let Some(text) = &text {
-            if state.core.add_summary(chosen, options.query, Some(text)) {
+            if state.core.add_summary(chosen, options, Some(text)) {
                 return Ok(Summary { by: Some("callable"), fallback });
             }
             fallback = Some("returned nothing that fits".to_owned());
         }
-        let is_added = state.core.add_summary(chosen, options.query, None);
+        let is_added = state.core.add_summary(chosen, options, None);
         Ok(Summary { by: is_added.then_some("extractive"), fallback })
     }
 
@@ -348,7 +365,7 @@ impl History {
         py.detach(|| drop(self.state.lock()));
     }
 
-    fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, State>> {
+    pub(crate) fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, State>> {
         loop {
             match self.state.try_lock() {
                 Ok(state) => return Ok(state),
@@ -408,7 +425,7 @@ fn pin(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     clippy::cast_precision_loss,
     reason = "0 <= ratio <= 1"
 )]
-fn smaller_budget(budget: Option<u64>, ratio: Option<f64>, history_tokens: u64) -> PyResult<u64> {
+pub(crate) fn smaller_budget(budget: Option<u64>, ratio: Option<f64>, history_tokens: u64) -> PyResult<u64> {
     let share = ratio.map(|ratio| (ratio * history_tokens as f64).floor() as u64);
     match (budget, share) {
         (Some(budget), Some(share)) => Ok(budget.min(share)),

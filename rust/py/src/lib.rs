@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 mod arguments;
 mod build_info;
+mod embedder;
 mod errors;
 mod history;
 mod memory;

@@ -1,6 +1,7 @@
 //! The choice by whole groups of messages: the worthiest that fit.
 
 use super::fit::{Choice, Plan};
+use super::query::Query;
 use super::select::{Candidate, worth};
 use crate::history::{Group, History};
 
@@ -33,7 +34,7 @@ impl Choice for GroupChoice<'_> {
 }
 
 impl<'h> GroupChoice<'h> {
-    pub(crate) fn new(history: &'h History, plan: &Plan, budget_tokens: u64, query: Option<&str>) -> Self {
+    pub(crate) fn new(history: &'h History, plan: &Plan, budget_tokens: u64, query: Option<Query<'_>>) -> Self {
         let groups = history.groups();
         let open: Vec<usize> = plan.open().collect();
         let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();

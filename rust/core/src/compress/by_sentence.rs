@@ -9,6 +9,7 @@ use super::ablation::{Signal, is_on};
 use super::assemble::{MarkTokens, cut_texts, cut_tokens};
 use super::fit::{Choice, Plan};
 use super::pieces::{Form, data_of};
+use super::query::Query;
 use super::select::{ORDER_WORTH, piece_worth};
 use super::window::Entry;
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ struct Candidate {
 impl<'h> SentenceChoice<'h> {
     /// # Errors
     /// [`Error::Budget`] if nothing is required and no message fits, not even with one piece.
-    pub(crate) fn new(history: &'h History, plan: &Plan, budget_tokens: u64, query: Option<&str>) -> Result<Self> {
+    pub(crate) fn new(history: &'h History, plan: &Plan, budget_tokens: u64, query: Option<Query<'_>>) -> Result<Self> {
         let groups = history.groups();
         let n_pieces = history.digest().n_pieces();
         let mut choice = Self {

@@ -3,6 +3,7 @@
 use super::by_message::GroupChoice;
 use super::by_sentence::SentenceChoice;
 use super::fold::{fold, fold_text, text_room};
+use super::query::Query;
 use super::shrunk::fit_shrunk;
 use super::window::{Amount, Entry, Kept, Reason, Window};
 use crate::error::{Error, Result};
@@ -53,6 +54,9 @@ pub struct FitOptions<'q> {
     pub keep_last: usize,
     /// What the next request is about.
     pub query: Option<&'q str>,
+    /// By message: cosine of its meaning with the query's, as an embedder tells it; finite. Messages past its end are not told, and without
+    /// a query it says nothing.
+    pub similarity: Option<&'q [f32]>,
     /// What may be left out.
     pub unit: Unit,
     /// Whether tool outputs are made smaller before anything is left out.
@@ -65,7 +69,11 @@ pub struct FitOptions<'q> {
     pub summary: Summary,
 }
 
-impl FitOptions<'_> {
+impl<'q> FitOptions<'q> {
+    fn asked(&self) -> Option<Query<'q>> {
+        self.query.map(|text| Query { text, similarity: self.similarity })
+    }
+
     /// The groups that must stay because they are new.
     fn newest(&self, history: &History) -> Newest {
         let from = if self.keep_last == 0 { history.groups().len() } else { history.newest_turns(self.keep_last) };
@@ -120,19 +128,24 @@ pub(crate) fn fit_newest(
     window.summary_room = room;
     let is_of_use = match options.summary {
         Summary::Later => !history.left_out(&window).is_empty(),
-        _ => add_summary(history, &mut window, options.query, None),
+        _ => add_summary(history, &mut window, options, None),
     };
     // Nothing to tell, or no sentence short enough: then the messages have all of the budget.
     if is_of_use { Ok(window) } else { choose(history, &plan, budget_tokens, options) }
 }
 
 /// Puts a summary after the leading instructions: the text, or without one the worthiest sentences of what is left out.
-pub(crate) fn add_summary(history: &History, window: &mut Window, query: Option<&str>, text: Option<&str>) -> bool {
+pub(crate) fn add_summary(
+    history: &History,
+    window: &mut Window,
+    options: &FitOptions<'_>,
+    text: Option<&str>,
+) -> bool {
     let room = std::mem::take(&mut window.summary_room);
     let is_open: Vec<bool> = window.covered().iter().map(|&is_covered| !is_covered).collect();
     let folded = match text {
         Some(text) => fold_text(history, room, text, history.left_out(window)),
-        None => fold(history, room, query, &is_open),
+        None => fold(history, room, options.asked(), &is_open),
     };
     let Some(folded) = folded else {
         window.summary_room = room;
@@ -152,12 +165,12 @@ fn choose(history: &History, plan: &Plan, budget_tokens: u64, options: &FitOptio
             if needed > budget_tokens {
                 return Err(Error::Budget { needed, budget: budget_tokens });
             }
-            let mut choice = GroupChoice::new(history, plan, budget_tokens, options.query);
+            let mut choice = GroupChoice::new(history, plan, budget_tokens, options.asked());
             plan.fill(history, &mut choice, options.start_with_user);
             Ok(Figures::new(history, budget_tokens, plan).of_groups(choice.keep()))
         }
         Unit::Sentence => {
-            let mut choice = SentenceChoice::new(history, plan, budget_tokens, options.query)?;
+            let mut choice = SentenceChoice::new(history, plan, budget_tokens, options.asked())?;
             plan.fill(history, &mut choice, options.start_with_user);
             choice.settle();
             Ok(Figures::new(history, budget_tokens, plan).of_sentences(&choice))

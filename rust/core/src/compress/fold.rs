@@ -4,6 +4,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::digest::Document;
 use super::pieces::Form;
+use super::query::Query;
 use super::select::piece_worth;
 use super::window::{Amount, Entry, Reason, Window};
 use crate::cut::CUT_MARK;
@@ -57,7 +58,7 @@ fn move_amounts(history: &History, window: &mut Window, sources: &[usize], from:
 /// their source share a line. None if not one fits.
 ///
 /// Cost: that of the worth, a sort of the sentences, and a few counts of the text.
-pub(crate) fn fold(history: &History, room: u64, query: Option<&str>, is_open: &[bool]) -> Option<Fold> {
+pub(crate) fn fold(history: &History, room: u64, query: Option<Query<'_>>, is_open: &[bool]) -> Option<Fold> {
     let mut excerpts = Excerpts::new(history, room, query, is_open)?;
     let mut tokens = excerpts.head_tokens;
     // What joins the lines is counted too dear at first: what that leaves goes into a second round.
@@ -123,7 +124,7 @@ struct Excerpts<'h> {
 
 impl<'h> Excerpts<'h> {
     /// None if there is no room for anything.
-    fn new(history: &'h History, room: u64, query: Option<&str>, is_open: &[bool]) -> Option<Self> {
+    fn new(history: &'h History, room: u64, query: Option<Query<'_>>, is_open: &[bool]) -> Option<Self> {
         let head_tokens = tokens_of(history, &format!("{CUT_MARK} {EXCERPTS}"));
         if head_tokens >= room {
             return None;

@@ -8,7 +8,8 @@
 
 use super::ablation::{Signal, is_on};
 use super::digest::{Digest, Document};
-use super::query::Wanted;
+use super::meaning::{MEANING_WEIGHT, meanings};
+use super::query::{Query, Wanted};
 use super::register::Register;
 
 /// How well a history matches a query.
@@ -24,16 +25,29 @@ const K1: f32 = 1.2;
 const B: f32 = 0.75;
 
 impl Matches {
-    /// None if no message holds a word of the query. `prior`, by message, is 0 to 1 for what its density says.
+    /// None if no message holds a word of the query and none is told to mean it. `prior`, by message, is 0 to 1 for what its
+    /// density says.
     ///
     /// Cost: O(terms of all pieces + messages x words of the query).
-    pub(crate) fn of(digest: &Digest, registers: &[Register], prior: &[f32], query: &str) -> Option<Self> {
-        let mut wanted = Wanted::of_query(digest, query);
+    pub(crate) fn of(digest: &Digest, registers: &[Register], prior: &[f32], query: Query<'_>) -> Option<Self> {
+        let mut wanted = Wanted::of_query(digest, query.text);
         let mut places = Places::new(digest, registers, prior, &wanted);
         let mut rows = Rows::of(digest, &wanted, &places.lengths);
         wanted.weigh(digest, &rows.n_holding);
-        if wanted.weights.iter().sum::<f32>() <= 0.0 {
-            return None;
+        let words: f32 = wanted.weights.iter().sum();
+        match query.similarity.and_then(|similarity| meanings(similarity, digest.len(), wanted.asked_by)) {
+            None if words <= 0.0 => return None,
+            None => {}
+            Some(meanings) if words <= 0.0 => {
+                places.add(&Rows::of_meanings(meanings), &[1.0]);
+                return Some(Self { messages: places.matches(), wanted });
+            }
+            Some(mut meanings) => {
+                for (meaning, register) in meanings.iter_mut().zip(registers) {
+                    *meaning *= 1.0 - register.group;
+                }
+                places.add(&Rows::of_meanings(meanings), &[MEANING_WEIGHT * words]);
+            }
         }
         places.add(&rows, &wanted.weights);
         let mut messages = places.matches();
@@ -109,6 +123,16 @@ impl Rows {
             }
         }
         Self { blocks, n_holding }
+    }
+
+    /// What messages mean as one row: it spreads and meets the words as one more word would.
+    fn of_meanings(meanings: Vec<f32>) -> Self {
+        let block = meanings.into_iter().map(|meaning| {
+            let mut lanes = [0.0; LANES];
+            lanes[0] = meaning;
+            lanes
+        });
+        Self { blocks: vec![block.collect()], n_holding: Vec::new() }
     }
 }
 
@@ -268,7 +292,7 @@ mod tests {
     fn matches(history: &History, query: &str) -> Option<Vec<f32>> {
         let digest = history.digest();
         let prior = vec![0.5; digest.len()];
-        Matches::of(digest, &registers(digest), &prior, query).map(|matches| matches.messages)
+        Matches::of(digest, &registers(digest), &prior, query.into()).map(|matches| matches.messages)
     }
 
     fn best(values: &[f32]) -> usize {
@@ -342,8 +366,8 @@ mod tests {
             (0..TALK.len()).map(|i| Candidate { start: i, end: i + 1, tokens: history.message_tokens(i) }).collect();
         for query in ["", " ", "the of", "zeppelin", "齐柏林", "?!", "Bob"] {
             assert_eq!(matches(&history, query), None, "{query}");
-            assert_eq!(worth(history.digest(), &groups, Some(query)), worth(history.digest(), &groups, None));
-            assert_eq!(piece_worth(history.digest(), Some(query)), piece_worth(history.digest(), None));
+            assert_eq!(worth(history.digest(), &groups, Some(query.into())), worth(history.digest(), &groups, None));
+            assert_eq!(piece_worth(history.digest(), Some(query.into())), piece_worth(history.digest(), None));
         }
         assert_eq!(matches(&chat(&[]), "lantern"), None);
         // The stem of a stop word has a number and yet no message.
@@ -360,9 +384,12 @@ mod tests {
         let groups: Vec<Candidate> = (0..turns.len())
             .flat_map(|i| [0, 1, 4000].map(|tokens| Candidate { start: i, end: (i + 2).min(turns.len()), tokens }))
             .collect();
-        for query in ["lantern", "灯笼", &pasted, &long, "Ana lantern"] {
+        for query in ["lantern", "灯笼", pasted.as_str(), long.as_str(), "Ana lantern"] {
             assert!(matches(&history, query).unwrap().iter().all(|value| (0.0..=1.0).contains(value)));
-            let worths = [worth(history.digest(), &groups, Some(query)), piece_worth(history.digest(), Some(query))];
+            let worths = [
+                worth(history.digest(), &groups, Some(query.into())),
+                piece_worth(history.digest(), Some(query.into())),
+            ];
             assert!(worths.iter().flatten().all(|value| value.is_finite() && *value > 0.0), "{worths:?}");
         }
     }
@@ -374,7 +401,7 @@ mod tests {
         let history = chat(&turns);
         let groups: Vec<Candidate> =
             (0..turns.len()).map(|i| Candidate { start: i, end: i + 1, tokens: history.message_tokens(i) }).collect();
-        let worth = worth(history.digest(), &groups, Some("Is the plumber any good?"));
+        let worth = worth(history.digest(), &groups, Some("Is the plumber any good?".into()));
         assert!((0..7).all(|i| i == 4 || worth[i] < worth[4]) && worth[8] > worth[4]);
     }
 
@@ -386,7 +413,7 @@ mod tests {
             "Ana: Boats were painted. Rice was cooked.",
         ]);
         let digest = history.digest();
-        let worth = piece_worth(digest, Some("where is the lantern"));
+        let worth = piece_worth(digest, Some("where is the lantern".into()));
         assert_eq!(best(&worth), 1);
         let last = digest.document(2).pieces;
         assert!(last.clone().all(|p| worth[p] < worth[0]) && last.len() == 2);
@@ -430,7 +457,7 @@ mod tests {
         }
         assert!(registers(history.digest()).iter().all(|register| register.tools > 0.99));
         assert!(registers(chat(&TALK).digest()).iter().all(|register| register.tools == 0.0));
-        let worth = piece_worth(history.digest(), Some("lantern 3"));
+        let worth = piece_worth(history.digest(), Some("lantern 3".into()));
         assert!(worth.iter().all(|value| value.is_finite() && *value > 0.0));
     }
 }

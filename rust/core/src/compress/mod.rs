@@ -13,6 +13,7 @@ pub(crate) mod fit;
 pub(crate) mod fold;
 mod matching;
 mod math;
+mod meaning;
 pub(crate) mod pieces;
 mod query;
 mod register;

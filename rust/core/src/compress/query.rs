@@ -7,6 +7,20 @@ use super::math::ln;
 use super::terms::TermId;
 use super::words::{Word, read};
 
+/// What a window is chosen for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<'q> {
+    pub(crate) text: &'q str,
+    /// By message: cosine of its meaning with the query's, where an embedder told it. Messages past its end are not told.
+    pub(crate) similarity: Option<&'q [f32]>,
+}
+
+impl<'q> From<&'q str> for Query<'q> {
+    fn from(text: &'q str) -> Self {
+        Self { text, similarity: None }
+    }
+}
+
 /// Words that are looked for together, a row each.
 #[derive(Debug)]
 pub(crate) struct Wanted {

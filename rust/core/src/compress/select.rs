@@ -5,6 +5,7 @@ use super::density::density;
 use super::digest::{Digest, Document};
 use super::matching::Matches;
 use super::math::{exp, ln};
+use super::query::Query;
 use super::register::{Register, registers};
 
 /// One unit of choice: consecutive messages that stay or go together, and what they cost.
@@ -20,11 +21,11 @@ pub(crate) struct Candidate {
 
 /// The worth of each candidate per token it costs: the higher is kept first. All values are finite and greater than 0.
 ///
-/// Without a query, or when no message holds a word of it, density: facts and topics for each token. With one, how well the best message
+/// Without a query, or when no message holds a word of it and none is told to be like it, density: facts and topics for each token. With one, how well the best message
 /// of a group matches, for a gentle power of its cost, and density where the query says nothing.
 ///
 /// Cost: O(distinct terms of all pieces + messages x words of the query).
-pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], query: Option<&str>) -> Vec<f32> {
+pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], query: Option<Query<'_>>) -> Vec<f32> {
     let registers = registers(digest);
     let mut pieces = density(digest, &registers);
     let of_groups = |pieces: &[f32]| candidates.iter().map(|one| of_group(digest, pieces, one)).collect::<Vec<f32>>();
@@ -55,7 +56,7 @@ pub(crate) fn worth(digest: &Digest, candidates: &[Candidate], query: Option<&st
 ///
 /// With a query, how well its message matches, up to half as much again for its own words: whole answers are worth more than the
 /// sentences that repeat the question.
-pub(crate) fn piece_worth(digest: &Digest, query: Option<&str>) -> Vec<f32> {
+pub(crate) fn piece_worth(digest: &Digest, query: Option<Query<'_>>) -> Vec<f32> {
     let registers = registers(digest);
     let mut pieces = density(digest, &registers);
     let Some(matches) = query.and_then(|query| matches(digest, &registers, &pieces, query)) else {
@@ -145,7 +146,7 @@ const ID_SHARE: f32 = 2.0;
 /// What a piece's own match adds to its message's. Measured: 1 loses 0.6 points of evidence, 0.25 0.3 of an answer's terms.
 const OWN_SHARE: f32 = 0.5;
 
-fn matches(digest: &Digest, registers: &[Register], pieces: &[f32], query: &str) -> Option<Matches> {
+fn matches(digest: &Digest, registers: &[Register], pieces: &[f32], query: Query<'_>) -> Option<Matches> {
     #[expect(clippy::cast_precision_loss, reason = "a cost needs no more than 24 bits")]
     let density = |i: usize| of_message(digest, pieces, i) / (digest.document(i).tokens as f32 + OVERHEAD_TOKENS);
     Matches::of(digest, registers, &prior((0..digest.len()).map(density).collect()), query)

@@ -154,6 +154,7 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
     let options = FitOptions {
         keep_last: case.keep_last,
         query: case.query.as_deref(),
+        similarity: None,
         unit: if case.by_sentence { Of::Sentence } else { Of::Message },
         shrink_tool_outputs: case.shrinks,
         on_orphans: OnOrphans::Repair,

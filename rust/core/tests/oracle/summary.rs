@@ -40,7 +40,7 @@ pub(super) fn check_summary(
     ensure!(later.summary_room == 0 || !history.left_out(&later).is_empty(), "room for a summary of nothing");
     for text in ["", "They met Ana in Oslo.", &"all of it and more ".repeat(400)] {
         let mut window = later.clone();
-        if history.add_summary(&mut window, None, Some(text)) {
+        if history.add_summary(&mut window, &FitOptions::default(), Some(text)) {
             ensure!(window.tokens <= budget && window.tokens > later.tokens, "a summary over its room");
             let Some(Entry::Folded { sources, text: said }) = window.entries.iter().find(|e| e.index().is_none())
             else {
