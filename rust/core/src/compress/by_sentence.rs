@@ -1,20 +1,21 @@
 //! The choice by pieces of messages: the worthiest that fit, each paying for its message when it is the first of it.
 
+mod settle;
+
 use std::cell::Cell;
 use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
 
 use super::ablation::{Signal, is_on};
-use super::assemble::{MarkTokens, cut_texts, cut_tokens};
+use super::assemble::MarkTokens;
+use super::data::{Data, NOTE_TOKENS};
 use super::fit::{Choice, Plan};
 use super::pieces::{Form, data_of};
 use super::query::Query;
 use super::select::{ORDER_WORTH, piece_worth};
-use super::window::Entry;
-use crate::error::{Error, Result};
-use crate::history::{Group, History};
-use crate::json::Document;
+use crate::error::Result;
+use crate::history::History;
 use crate::tokens::slices::SliceTokens;
 
 /// A choice of pieces in the making.
@@ -57,12 +58,6 @@ enum Exact {
     Whole,
     /// This many are left.
     CutTo(u64),
-}
-
-/// A JSON result that may be cut.
-struct Data {
-    json: Document,
-    is_open: Vec<bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -157,8 +152,7 @@ impl<'h> SentenceChoice<'h> {
             let json = if document.form == Form::Json { self.history.message(i).and_then(data_of) } else { None };
             frame += if json.is_some() { NOTE_TOKENS } else { signed(self.marks.head) };
             if let Some(json) = json {
-                let is_open = vec![false; json.nodes().len()];
-                self.data.insert(i, Data { json, is_open });
+                self.data.insert(i, Data::new(json));
             }
         }
         if is_cut {
@@ -234,10 +228,8 @@ impl<'h> SentenceChoice<'h> {
         let start = self.pieces_of(candidate).start;
         let data = self.data.get(&(candidate.message as usize))?;
         let leaf = candidate.piece? as usize - start;
-        let outermost = opened.last().map_or(data.json.leaf(leaf), |&(_, at)| at);
-        let leaves = data.json.leaf_count();
-        let first = partition(leaves, |i| data.json.leaf(i) < outermost);
-        Some(first..partition(leaves, |i| data.json.leaf(i) < data.json.nodes()[outermost].end()))
+        let outermost = opened.last().map(|&(_, at)| at);
+        Some(data.leaves_of(outermost.unwrap_or(data.json.leaf(leaf))))
     }
 
     /// Opens the containers around a leaf, and adds those that were closed to `opened`, the outermost last.
@@ -379,121 +371,6 @@ impl<'h> SentenceChoice<'h> {
             }
         }
     }
-
-    /// Exact tokens of what is kept of a group, if anything is.
-    pub(crate) fn tokens(&self, g: usize, group: &Group) -> Option<u64> {
-        if !self.keep[g] {
-            return None;
-        }
-        let cut: i64 = (group.start..group.end)
-            .filter_map(|i| Some(signed(self.cut_to(i)?) - signed(self.history.message_tokens(i))))
-            .sum();
-        Some((signed(group.tokens) + cut).max(0).cast_unsigned())
-    }
-
-    /// Exact tokens of message `i` of a kept group, if it is cut.
-    fn cut_to(&self, i: usize) -> Option<u64> {
-        match self.exact[i].get() {
-            Exact::Unknown => {}
-            Exact::Whole => return None,
-            Exact::CutTo(tokens) => return Some(tokens),
-        }
-        let document = self.history.digest().document(i);
-        let is_cut = document.form != Form::Whole
-            && self.history.is_live(i)
-            && document.pieces.clone().any(|p| !self.kept[p])
-            && !self.is_required[self.history.group_of(i)];
-        let tokens = is_cut.then(|| cut_tokens(self.history, i, &self.kept, self.marks));
-        self.exact[i].set(tokens.map_or(Exact::Whole, Exact::CutTo));
-        tokens
-    }
-
-    /// Message `i` of a kept group, with its tokens if it is cut.
-    pub(crate) fn entry(&self, i: usize) -> (Entry, Option<u64>) {
-        match self.cut_to(i) {
-            Some(tokens) => (Entry::Cut { index: i, texts: cut_texts(self.history, i, &self.kept) }, Some(tokens)),
-            None => (Entry::Whole(i), None),
-        }
-    }
-
-    /// Exact tokens of the window so far.
-    fn total(&self) -> u64 {
-        self.history.groups().iter().enumerate().filter_map(|(g, group)| self.tokens(g, group)).sum()
-    }
-
-    /// Makes the exact count hold: gives back what was taken last until it does.
-    pub(crate) fn settle(&mut self) {
-        let mut total = self.total();
-        while total > self.budget_tokens {
-            // As much at once as should do: what is cut has to be counted again each time.
-            let mut over = signed(total - self.budget_tokens);
-            while over > 0 {
-                let Some(candidate) = self.pop() else { break };
-                over -= self.cost(candidate).max(1);
-            }
-            if self.taken.is_empty() {
-                break;
-            }
-            total = self.total();
-        }
-        total = self.total();
-        if total == 0 && !self.is_required.contains(&true) {
-            self.take_smallest();
-        }
-    }
-
-    /// The cheapest single candidate or whole group, with its exact tokens.
-    fn smallest(&mut self) -> Option<(Vec<u32>, u64)> {
-        let mut best: Option<(Vec<u32>, u64)> = None;
-        let groups = self.history.groups();
-        let mut all: Vec<u32> = Vec::new();
-        for c in 0..number(self.candidates.len()) {
-            let g = self.candidates[c as usize].group as usize;
-            self.put(c);
-            let tokens = self.tokens(g, &groups[g]).unwrap_or(0);
-            self.pop();
-            if best.as_ref().is_none_or(|(_, least)| tokens < *least) {
-                best = Some((vec![c], tokens));
-            }
-            all.push(c);
-            let is_last = self.candidates.get(c as usize + 1).is_none_or(|next| next.group as usize != g);
-            if is_last {
-                if best.as_ref().is_none_or(|(_, least)| groups[g].tokens < *least) {
-                    best = Some((all.clone(), groups[g].tokens));
-                }
-                all.clear();
-            }
-        }
-        best
-    }
-
-    fn take_smallest(&mut self) {
-        if let Some((cheapest, _)) = self.smallest() {
-            for c in cheapest {
-                self.put(c);
-            }
-        }
-    }
-
-    /// Refuses a budget under which nothing fits. One candidate that fits is proof enough; all are tried only when the one that
-    /// should be the cheapest does not.
-    fn check_budget(&mut self) -> Result<()> {
-        let cheapest = (0..number(self.candidates.len())).min_by_key(|&c| self.cost(self.candidates[c as usize]));
-        let Some(cheapest) = cheapest else { return Ok(()) };
-        let g = self.candidates[cheapest as usize].group as usize;
-        self.put(cheapest);
-        let tokens = self.tokens(g, &self.history.groups()[g]).unwrap_or(0);
-        self.pop();
-        if tokens <= self.budget_tokens {
-            return Ok(());
-        }
-        match self.smallest() {
-            Some((_, needed)) if needed > self.budget_tokens => {
-                Err(Error::Budget { needed, budget: self.budget_tokens })
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Choice for SentenceChoice<'_> {
@@ -563,37 +440,6 @@ const SHORT_TOKENS: i64 = 8;
 
 /// How often what is left over is spent again.
 const MAX_ROUNDS: usize = 4;
-
-/// Tokens of the note of what went in a JSON text, and of brackets: `{"[…]": 12}`.
-const NOTE_TOKENS: i64 = 8;
-/// Tokens of the marks that open and close a container.
-const CONTAINER_TOKENS: i64 = 2;
-/// Tokens of the marks around a leaf. A border in the source may hold containers and their keys; they are counted by themselves.
-const LEAF_BORDER: u32 = 3;
-/// Bytes of a key for each token, about.
-const KEY_BYTES: usize = 4;
-
-impl Data {
-    /// About what leaf `leaf` costs: itself, and the containers around it that no kept leaf opened.
-    fn cost(&self, leaf: usize, tokens: SliceTokens) -> i64 {
-        let closed = self.json.leaf_path(leaf).take_while(|&at| !self.is_open[at]);
-        let opening: i64 = closed
-            .filter_map(|at| self.json.nodes()[at].key().or(self.json.nodes()[at].parent().map(|_| 0..0)))
-            .map(|key| CONTAINER_TOKENS + i64::try_from(key.len() / KEY_BYTES).unwrap_or(0))
-            .sum();
-        i64::from(tokens.inner) + i64::from(tokens.join.min(LEAF_BORDER)) + opening
-    }
-}
-
-/// How many of `0..n` come before the first that does not satisfy `is_before`.
-fn partition(n: usize, is_before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, n);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if is_before(middle) { low = middle + 1 } else { high = middle }
-    }
-    low
-}
 
 fn signed(tokens: u64) -> i64 {
     i64::try_from(tokens).unwrap_or(i64::MAX)

@@ -6,6 +6,7 @@ mod by_message;
 mod by_sentence;
 mod by_value;
 mod cues;
+mod data;
 mod density;
 pub(crate) mod digest;
 mod facts;
