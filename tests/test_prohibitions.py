@@ -124,20 +124,30 @@ GENERATED = [
 
 
 def keeps(
-    said: dict[int, str], seed: int, how: Style, *, n: int = 60, calls: float = 0.0, unit: str, keep_last: int
+    said: dict[int, str],
+    seed: int,
+    how: Style,
+    *,
+    n: int = 60,
+    calls: float = 0.0,
+    unit: str,
+    keep_last: int,
+    query: str | None = None,
 ) -> bool:
     """Whether a window of a fifth of a chat still holds all that was said, each in its own message."""
     talk = chat(seed, how, planted=said, n_messages=n)
     messages = with_calls(talk, seed, share=calls)
     history = rolecore.History(messages)
-    window = history.fit(int(history.tokens * SHARE), unit=unit, keep_last=keep_last)
+    window = history.fit(int(history.tokens * SHARE), unit=unit, keep_last=keep_last, query=query)
     kept = {i: m["content"] for i, m in zip(window.sources, window.messages, strict=True)}
     assert window.tokens <= history.tokens * SHARE
     places = {i: next(at for at, m in enumerate(messages) if m is talk[i]) for i in said}
     return all(text in kept.get(places[i], "") for i, text in said.items())
 
 
-def lost(texts: list[str], *, unit: str, keep_last: int, calls: float = 0.0) -> list[tuple[str, str, str]]:
+def lost(
+    texts: list[str], *, unit: str, keep_last: int, calls: float = 0.0, query: str | None = None
+) -> list[tuple[str, str, str]]:
     """Which of the texts are not in the window, in chats of each style and language."""
     draw = random.Random(1)  # noqa: S311  no secrets here
     styles = itertools.cycle(itertools.product(STYLES, ("en", "zh", "both")))
@@ -145,7 +155,8 @@ def lost(texts: list[str], *, unit: str, keep_last: int, calls: float = 0.0) -> 
     for seed, (text, (name, language)) in enumerate(zip(texts, styles, strict=False)):
         n = N_MESSAGES[seed % len(N_MESSAGES)]
         at = 2 * draw.randrange(n // 2 - 1)
-        if not keeps({at: text}, seed, style(name, language), n=n, calls=calls, unit=unit, keep_last=keep_last):
+        how = style(name, language)
+        if not keeps({at: text}, seed, how, n=n, calls=calls, unit=unit, keep_last=keep_last, query=query):
             found.append((text, name, language))
     return found
 
@@ -178,3 +189,11 @@ def test_fit_several_prohibitions_all_stand_in_the_window(unit: str, keep_last: 
     for seed, (name, language) in enumerate(itertools.product(STYLES, ("en", "zh", "both"))):
         said = dict(zip(draw.sample(range(0, 58, 2), 4), draw.sample(WRITTEN, 4), strict=True))
         assert keeps(said, seed, style(name, language), unit=unit, keep_last=keep_last), (said, name, language)
+
+
+@pytest.mark.parametrize(
+    "query", ["What did we say about the hotel?", "周末的天气怎么样？", "When does order A-1042 arrive?"]
+)
+@pytest.mark.parametrize("unit", ["message", "sentence"])
+def test_fit_prohibition_stands_in_the_window_whatever_is_asked(unit: str, query: str) -> None:
+    assert lost([*WRITTEN, *GENERATED[::2]], unit=unit, keep_last=0, query=query) == []

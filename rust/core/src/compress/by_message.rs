@@ -2,7 +2,7 @@
 
 use super::fit::{Choice, Plan};
 use super::query::Query;
-use super::select::{Candidate, worth};
+use super::select::{Candidate, ORDER_PART, worth};
 use crate::history::{Group, History};
 
 /// A choice of groups in the making.
@@ -38,12 +38,13 @@ impl<'h> GroupChoice<'h> {
         let groups = history.groups();
         let open: Vec<usize> = plan.open().collect();
         let candidates: Vec<Candidate> = open.iter().map(|&g| candidate(&groups[g])).collect();
-        let worth = worth(history.digest(), &candidates, query);
+        let left = budget_tokens - plan.required_tokens;
+        let worth = worth(history.digest(), &candidates, left / ORDER_PART, query);
         Self {
             groups,
             open: open.iter().zip(worth).map(|(&g, worth)| Ranked::new(worth, g)).collect(),
             keep: plan.required.iter().map(Option::is_some).collect(),
-            left: budget_tokens - plan.required_tokens,
+            left,
         }
     }
 

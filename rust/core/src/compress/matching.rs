@@ -366,7 +366,10 @@ mod tests {
             (0..TALK.len()).map(|i| Candidate { start: i, end: i + 1, tokens: history.message_tokens(i) }).collect();
         for query in ["", " ", "the of", "zeppelin", "齐柏林", "?!", "Bob"] {
             assert_eq!(matches(&history, query), None, "{query}");
-            assert_eq!(worth(history.digest(), &groups, Some(query.into())), worth(history.digest(), &groups, None));
+            assert_eq!(
+                worth(history.digest(), &groups, 0, Some(query.into())),
+                worth(history.digest(), &groups, 0, None)
+            );
             assert_eq!(piece_worth(history.digest(), Some(query.into())), piece_worth(history.digest(), None));
         }
         assert_eq!(matches(&chat(&[]), "lantern"), None);
@@ -387,7 +390,7 @@ mod tests {
         for query in ["lantern", "灯笼", pasted.as_str(), long.as_str(), "Ana lantern"] {
             assert!(matches(&history, query).unwrap().iter().all(|value| (0.0..=1.0).contains(value)));
             let worths = [
-                worth(history.digest(), &groups, Some(query.into())),
+                worth(history.digest(), &groups, 0, Some(query.into())),
                 piece_worth(history.digest(), Some(query.into())),
             ];
             assert!(worths.iter().flatten().all(|value| value.is_finite() && *value > 0.0), "{worths:?}");
@@ -401,7 +404,7 @@ mod tests {
         let history = chat(&turns);
         let groups: Vec<Candidate> =
             (0..turns.len()).map(|i| Candidate { start: i, end: i + 1, tokens: history.message_tokens(i) }).collect();
-        let worth = worth(history.digest(), &groups, Some("Is the plumber any good?".into()));
+        let worth = worth(history.digest(), &groups, 0, Some("Is the plumber any good?".into()));
         assert!((0..7).all(|i| i == 4 || worth[i] < worth[4]) && worth[8] > worth[4]);
     }
 
