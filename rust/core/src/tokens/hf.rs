@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 
 use super::added::{Added, Entry};
-use super::bpe::{Bpe, ID_BITS, Tokens};
-use super::split::{GPT2, Gaps, Split, Stage};
+use super::bpe::{Bpe, ID_BITS, Tokens, Wholes};
+use super::scan::{Family, Scanner};
+use super::split::{Gaps, Matcher, Split, Stage};
 use super::{Tokenizer, chat, pattern};
 use crate::{Error, Result};
 
@@ -104,7 +105,8 @@ impl Reader<'_> {
     /// Append the stages of a pre-tokeniser; whether it ends in the byte alphabet.
     fn pre_tokeniser(&self, part: &Value, stages: &mut Vec<Stage>) -> Result<bool> {
         let compile = |source: &str, gives_back, gaps| {
-            Stage::new(source, gives_back, gaps).map_err(|_| self.refuse("a split pattern that does not compile"))
+            let matcher = Matcher::new(source, gives_back, gaps);
+            matcher.map(Stage::Match).map_err(|_| self.refuse("a split pattern that does not compile"))
         };
         match kind(part) {
             "ByteLevel" => {
@@ -113,7 +115,7 @@ impl Reader<'_> {
                     return Err(self.refuse("ByteLevel with add_prefix_space"));
                 }
                 if part["use_regex"] != Value::Bool(false) {
-                    stages.push(compile(GPT2, true, Gaps::Keep)?);
+                    stages.push(Stage::Scan(Scanner::new(Family::Gpt2)));
                 }
                 return Ok(true);
             }
@@ -138,7 +140,11 @@ impl Reader<'_> {
                     if pattern::may_be_empty(vetted.pattern) {
                         return Err(self.refuse("a split pattern that matches the empty string"));
                     }
-                    stages.push(compile(vetted.pattern, vetted.gives_back, gaps)?);
+                    // A family's pattern leaves no gaps.
+                    match Family::of_pattern(vetted.pattern).filter(|_| vetted.gives_back) {
+                        Some(family) => stages.push(Stage::Scan(Scanner::new(family))),
+                        None => stages.push(compile(vetted.pattern, vetted.gives_back, gaps)?),
+                    }
                 } else {
                     return Err(self.damaged("a Split without a pattern"));
                 }
@@ -214,13 +220,10 @@ impl Reader<'_> {
         if triples.len() >> ID_BITS != 0 {
             return Err(self.refuse("more than 2097151 merges"));
         }
-        let mut bpe = Bpe::new(tokens, &byte_ids, &triples);
         // A piece that is a whole token is that token only where merging would end there too, unless the file says otherwise.
-        if model.get("ignore_merges") != Some(&Value::Bool(true)) {
-            spelled.retain(|&id| bpe.is_reachable(id));
-        }
-        bpe.add_whole(spelled.into_iter());
-        Ok(bpe)
+        let ignores_merges = model.get("ignore_merges") == Some(&Value::Bool(true));
+        let wholes = if ignores_merges { Wholes::Always } else { Wholes::Merged };
+        Ok(Bpe::new(tokens, &byte_ids, &triples, spelled.into_iter(), wholes))
     }
 
     fn added(&self, part: &Value) -> Result<Vec<Entry>> {

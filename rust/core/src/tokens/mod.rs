@@ -7,13 +7,18 @@
 mod added;
 mod bpe;
 mod chat;
+mod classes;
 mod hf;
+mod merge;
 mod models;
 mod pattern;
+mod scan;
+mod seams;
 pub(crate) mod slices;
 mod split;
 mod truncate;
 mod vocab;
+mod words;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -25,6 +30,7 @@ use crate::{Error, Result};
 use added::Added;
 use bpe::Bpe;
 pub use chat::{ChatRule, ImageRule};
+use scan::{Family, Scanner};
 use split::Split;
 pub use truncate::Side;
 
@@ -66,16 +72,16 @@ impl Tokenizer {
                 models::ENCODINGS.join(", ")
             )));
         };
-        let (cell, bpe, pattern): (_, fn() -> Arc<Bpe>, _) = match encoding {
-            "cl100k_base" => (&CL100K, vocab::cl100k, split::CL100K),
-            "o200k_base" => (&O200K, vocab::o200k, split::O200K),
-            _ => (&HARMONY, vocab::o200k, split::O200K),
+        let (cell, bpe, family): (_, fn() -> Arc<Bpe>, _) = match encoding {
+            "cl100k_base" => (&CL100K, vocab::cl100k, Family::Cl100k),
+            "o200k_base" => (&O200K, vocab::o200k, Family::O200k),
+            _ => (&HARMONY, vocab::o200k, Family::O200k),
         };
         Ok(Arc::clone(cell.get_or_init(|| {
             Arc::new(Self {
                 name: encoding.to_owned(),
                 bpe: bpe(),
-                split: Split::published(pattern),
+                split: Split::of_family(family),
                 nfc: false,
                 added: Added::special(models::special_tokens(encoding)),
                 chat: chat::of_encoding(encoding),
@@ -105,6 +111,13 @@ impl Tokenizer {
     /// Number of tokens of a text.
     pub fn count(&self, text: &str) -> usize {
         let mut n = 0;
+        if let Some(scanner) = self.scanner() {
+            let _ = scanner.each(text, |start, end| {
+                n += self.bpe.count_at(text.as_bytes(), start, end);
+                Continue::<()>(())
+            });
+            return n;
+        }
         self.each(text, &mut |piece| {
             n += self.count_piece(&piece);
             Continue::<()>(())
@@ -171,6 +184,11 @@ impl Tokenizer {
             Piece::Text(text) if text.len() / self.bpe.max_len() > room => room.saturating_add(1),
             _ => self.count_piece(piece),
         }
+    }
+
+    /// What cuts a text into pieces, if nothing else has to be done to it.
+    fn scanner(&self) -> Option<Scanner> {
+        self.split.scanner().filter(|_| self.added.is_plain() && !self.nfc)
     }
 
     /// Call `f` with each piece in order until it breaks, and return what it broke with.

@@ -12,20 +12,7 @@ use regex_automata::meta::{BuildError, Cache, Regex};
 use regex_automata::util::pool::Pool;
 use regex_automata::{Anchored, Input};
 
-/// `gpt-4o` and newer, without its last two branches, `\s+(?!\S)|\s+`.
-pub(crate) const O200K: &str = concat!(
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+",
-);
-/// `gpt-4` and `gpt-3.5-turbo`. The possessive marks of the published pattern change nothing: each stands before a class that
-/// shares no character with the one it follows. White space up to the end of the text is one piece, line breaks or not.
-pub(crate) const CL100K: &str = concat!(
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+$|\s*[\r\n]",
-);
-/// GPT-2, and every `ByteLevel` pre-tokeniser that splits by itself.
-pub(crate) const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+";
+use super::scan::{Family, Scanner};
 
 /// Ways to look at the text between two matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,21 +23,21 @@ pub(crate) enum Gaps {
     Drop,
 }
 
-/// One pattern applied to a text.
-pub(crate) struct Stage {
+/// A compiled pattern applied to a text.
+pub(crate) struct Matcher {
     regex: Regex,
     caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>>,
     gives_back: bool,
     gaps: Gaps,
 }
 
-impl fmt::Debug for Stage {
+impl fmt::Debug for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stage").field("gives_back", &self.gives_back).field("gaps", &self.gaps).finish_non_exhaustive()
+        f.debug_struct("Matcher").field("gives_back", &self.gives_back).field("gaps", &self.gaps).finish_non_exhaustive()
     }
 }
 
-impl Stage {
+impl Matcher {
     /// Compile a pattern; `gives_back` adds the branches `\s+(?!\S)|\s+` at its end.
     pub(crate) fn new(pattern: &str, gives_back: bool, gaps: Gaps) -> Result<Self, Box<BuildError>> {
         let patterns = [pattern, r"\s+"];
@@ -95,6 +82,24 @@ impl Stage {
     }
 }
 
+/// One pattern applied to a text.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// One that has a scanner.
+    Scan(Scanner),
+    /// Any other.
+    Match(Matcher),
+}
+
+impl Stage {
+    fn each<'t, B>(&self, text: &'t str, f: &mut (impl FnMut(&'t str) -> ControlFlow<B> + ?Sized)) -> ControlFlow<B> {
+        match self {
+            Self::Scan(scanner) => scanner.each(text, |start, end| f(&text[start..end])),
+            Self::Match(matcher) => matcher.each(text, f),
+        }
+    }
+}
+
 /// Stages one after another: each cuts the pieces of the one before it.
 #[derive(Debug)]
 pub(crate) struct Split(Vec<Stage>);
@@ -104,9 +109,17 @@ impl Split {
         Self(stages)
     }
 
-    /// One of the patterns above.
-    pub(crate) fn published(pattern: &str) -> Self {
-        Self(vec![Stage::new(pattern, true, Gaps::Keep).expect("the embedded patterns are compiled by a test")])
+    /// The one pattern of a family.
+    pub(crate) fn of_family(family: Family) -> Self {
+        Self(vec![Stage::Scan(Scanner::new(family))])
+    }
+
+    /// What splits by itself, if that is a scanner.
+    pub(crate) fn scanner(&self) -> Option<Scanner> {
+        match self.0.as_slice() {
+            [Stage::Scan(scanner)] => Some(*scanner),
+            _ => None,
+        }
     }
 
     /// Call `f` with each piece in order, until it breaks.
@@ -129,48 +142,87 @@ fn each_of<'t, B>(stages: &[Stage], text: &'t str, f: &mut dyn FnMut(&'t str) ->
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn pieces<'t>(pattern: &str, text: &'t str) -> Vec<&'t str> {
+    fn pieces(stage: &Stage, text: &str) -> Vec<String> {
         let mut out = Vec::new();
-        let _ = Split::published(pattern).each::<()>(text, &mut |piece| {
-            out.push(piece);
+        let _ = stage.each::<()>(text, &mut |piece| {
+            out.push(piece.to_owned());
             ControlFlow::Continue(())
         });
         out
     }
 
+    fn matcher(family: Family) -> Stage {
+        Stage::Match(Matcher::new(family.pattern(), true, Gaps::Keep).unwrap())
+    }
+
+    /// The pieces of both ways.
+    fn of(family: Family, text: &str) -> Vec<String> {
+        let scanned = pieces(&Stage::Scan(Scanner::new(family)), text);
+        assert_eq!(scanned, pieces(&matcher(family), text), "{family:?} on {text:?}");
+        scanned
+    }
+
     #[test]
     fn white_space_gives_its_last_character_to_the_next_word() {
-        for pattern in [O200K, CL100K, GPT2] {
-            assert_eq!(pieces(pattern, "a   b"), ["a", "  ", " b"]);
-            assert_eq!(pieces(pattern, "a b  "), ["a", " b", "  "]);
-            assert_eq!(pieces(pattern, "a \u{3000}b")[1], " ");
-            assert_eq!(pieces(pattern, ""), [""; 0]);
+        for family in Family::ALL {
+            assert_eq!(of(family, "a   b"), ["a", "  ", " b"]);
+            assert_eq!(of(family, "a b  "), ["a", " b", "  "]);
+            assert_eq!(of(family, "a \u{3000}b")[1], " ");
+            assert_eq!(of(family, ""), [""; 0]);
         }
     }
 
     #[test]
     fn line_breaks_come_before_the_white_space_around_them() {
-        assert_eq!(pieces(O200K, "a \n \n  b"), ["a", " \n \n", " ", " b"]);
-        assert_eq!(pieces(O200K, "a \n "), ["a", " \n", " "]);
-        assert_eq!(pieces(CL100K, "a \n \n  b"), ["a", " \n \n", " ", " b"]);
-        assert_eq!(pieces(CL100K, "a \n "), ["a", " \n "]);
+        assert_eq!(of(Family::O200k, "a \n \n  b"), ["a", " \n \n", " ", " b"]);
+        assert_eq!(of(Family::O200k, "a \n "), ["a", " \n", " "]);
+        assert_eq!(of(Family::Cl100k, "a \n \n  b"), ["a", " \n \n", " ", " b"]);
+        assert_eq!(of(Family::Cl100k, "a \n "), ["a", " \n "]);
     }
 
     #[test]
     fn contractions_stay_with_the_word_or_stand_alone() {
-        assert_eq!(pieces(O200K, "I'LL we\u{2019}ve"), ["I'LL", " we", "\u{2019}ve"]);
-        assert_eq!(pieces(CL100K, "I'LL it'\u{17F}"), ["I", "'LL", " it", "'\u{17F}"]);
-        assert_eq!(pieces(GPT2, "I'LL it's"), ["I", "'", "LL", " it", "'s"]);
+        assert_eq!(of(Family::O200k, "I'LL we\u{2019}ve"), ["I'LL", " we", "\u{2019}ve"]);
+        assert_eq!(of(Family::Cl100k, "I'LL it'\u{17F}"), ["I", "'LL", " it", "'\u{17F}"]);
+        assert_eq!(of(Family::Gpt2, "I'LL it's"), ["I", "'", "LL", " it", "'s"]);
     }
 
     #[test]
     fn long_runs_are_linear() {
         for text in [" ".repeat(1_000_000), "\n".repeat(1_000_000), format!("\n{}x", " ".repeat(1_000_000))] {
-            for pattern in [O200K, CL100K, GPT2] {
-                assert!(pieces(pattern, &text).len() <= 4);
+            for family in Family::ALL {
+                assert!(of(family, &text).len() <= 4);
             }
+        }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let parts = [
+            "a", "b", "s", "ll", "Z", "AB", "ǅ", "ß", "é", "中", "文", "ʰ", "ª", "\u{301}", "\u{94d}", "क", "1", "22", "٣", "Ⅷ", "'", "'s",
+            "'S", "'ſ", "'re", "'LL", "'Ve", " ", "  ", "\t", "\n", "\r\n", "\u{a0}", "\u{3000}", "\u{85}", "\u{2028}", "/", "//", ".",
+            "!?", "，", "_", "😀", "\u{200d}", "\u{0}", "\u{378}", "\u{10ffff}",
+        ];
+        prop_oneof![
+            1 => ".{0,40}",
+            4 => prop::collection::vec(prop::sample::select(parts.to_vec()), 0..24).prop_map(|parts| parts.concat())
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #[test]
+        fn scanners_cut_as_the_patterns_do(text in text()) {
+            thread_local!(static MATCHERS: Vec<Stage> = Family::ALL.into_iter().map(matcher).collect());
+            MATCHERS.with(|matchers| {
+                for (family, matcher) in Family::ALL.into_iter().zip(matchers) {
+                    let scanned = pieces(&Stage::Scan(Scanner::new(family)), &text);
+                    assert_eq!(scanned, pieces(matcher, &text), "{family:?} on {text:?}");
+                }
+            });
         }
     }
 }

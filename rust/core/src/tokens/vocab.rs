@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
-use super::bpe::{Bpe, Tokens};
+use super::bpe::{Bpe, Tokens, Wholes};
 
 const N_BYTES: usize = 256;
 
@@ -49,9 +49,7 @@ fn unpack(packed: &[u8]) -> Option<Bpe> {
         merges.push([left, right, id]);
     }
     let n_tokens = u32::try_from(N_BYTES + n).ok()?;
-    let mut bpe = Bpe::new(tokens, &byte_ids, &merges);
-    bpe.add_whole(0..n_tokens);
-    Some(bpe)
+    Some(Bpe::new(tokens, &byte_ids, &merges, 0..n_tokens, Wholes::Proved))
 }
 
 #[cfg(test)]

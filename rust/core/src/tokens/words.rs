@@ -1,0 +1,167 @@
+//! Whole tokens by their bytes: one look-up tells whether a piece of text is a token, and which.
+//!
+//! Tokens of up to 12 bytes lie in the table itself, four entries to a cache line; they are nine of ten. Longer ones are found
+//! by a hash and compared in the vocabulary's own bytes. Both tables are open-addressed and filled in order of ids: frequent tokens,
+//! which have the low ones, stand where their search begins.
+
+use super::bpe::{ID_BITS, Tokens};
+
+/// Bytes of a token that an entry holds.
+pub(super) const SHORT: usize = 12;
+const LEN_SHIFT: u32 = 32;
+const LEN_BITS: u32 = 4;
+const ID_SHIFT: u32 = LEN_SHIFT + LEN_BITS;
+/// The bits of an entry's high half that are its key: four bytes and the length.
+const KEY: u64 = (1 << ID_SHIFT) - 1;
+
+/// Up to 12 bytes, padded with zeros, and their length; a length of 0 is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Key {
+    low: u64,
+    high: u64,
+}
+
+impl Key {
+    /// The key of `text[at..at + len]`, if that is no longer than an entry.
+    #[inline]
+    pub(super) fn new(text: &[u8], at: usize, len: usize) -> Option<Self> {
+        if len == 0 || len > SHORT {
+            return None;
+        }
+        let bytes: [u8; 16] = if let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
+            *bytes
+        } else {
+            let mut bytes = [0; 16];
+            bytes[..len].copy_from_slice(&text[at..at + len]);
+            bytes
+        };
+        let bytes = u128::from_le_bytes(bytes) & (u128::MAX >> (128 - 8 * len));
+        Some(Self { low: bytes as u64, high: (bytes >> 64) as u64 | (len as u64) << LEN_SHIFT })
+    }
+
+    #[inline]
+    fn hash(self) -> u64 {
+        (self.low ^ self.high.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xE703_7ED1_A0B4_28DB)
+    }
+}
+
+/// The tokens that a piece of exactly their bytes becomes.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// Key and id; a free entry has no length.
+    short: Vec<[u64; 2]>,
+    shift: u32,
+    /// Tag and id of the longer ones.
+    long: Slots,
+}
+
+impl Words {
+    pub(super) fn new(tokens: &Tokens, ids: impl Iterator<Item = u32> + Clone) -> Self {
+        let is_short = |id: &u32| tokens.bytes_of(*id).len() <= SHORT;
+        let (n_short, n) = ids.clone().fold((0, 0), |(short, n), id| (short + usize::from(is_short(&id)), n + 1));
+        // Up to 3 of 4 entries are taken.
+        let size = (n_short * 4 / 3 + 1).next_power_of_two().max(4);
+        let mut words = Self {
+            short: vec![[0; 2]; size],
+            shift: u64::BITS - size.trailing_zeros(),
+            long: Slots::new(n - n_short),
+        };
+        for id in ids {
+            let bytes = tokens.bytes_of(id);
+            if let Some(key) = Key::new(bytes, 0, bytes.len()) {
+                let at = words.find(key);
+                words.short[at] = [key.low, key.high | u64::from(id) << ID_SHIFT];
+            } else {
+                let hash = bytes_hash(bytes);
+                let at = words.long.find(hash, |_| false);
+                words.long.set(at, hash & TAG | u64::from(id));
+            }
+        }
+        words
+    }
+
+    /// The id of a short token.
+    #[inline]
+    pub(super) fn short(&self, key: Key) -> Option<u32> {
+        let [_, high] = self.short[self.find(key)];
+        (high != 0).then_some((high >> ID_SHIFT) as u32)
+    }
+
+    /// The id of a token longer than an entry.
+    pub(super) fn long(&self, tokens: &Tokens, bytes: &[u8]) -> Option<u32> {
+        let hash = bytes_hash(bytes);
+        let is_it = |slot: u64| (slot ^ hash) & TAG == 0 && tokens.bytes_of(low_id(slot)) == bytes;
+        self.long.get(self.long.find(hash, is_it)).map(low_id)
+    }
+
+    /// The entry of a key, or the free one where it would be.
+    #[inline]
+    fn find(&self, key: Key) -> usize {
+        let mask = self.short.len() - 1;
+        let mut at = (key.hash() >> self.shift) as usize & mask;
+        loop {
+            let [low, high] = self.short[at];
+            if high == 0 || (low == key.low && high & KEY == key.high) {
+                return at;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+/// A free slot; never a stored value, which leaves the top bit clear.
+const EMPTY: u64 = u64::MAX;
+/// The bits of a hash kept beside the id of a whole token: most wrong slots are passed over without reading the token.
+const TAG: u64 = !(1 << 63) & !((1 << ID_BITS) - 1);
+
+/// An open-addressed table of `u64` with linear probing, at most half full.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Vec<u64>,
+    shift: u32,
+}
+
+impl Slots {
+    pub(super) fn new(n_entries: usize) -> Self {
+        let size = (n_entries.max(1) * 2).next_power_of_two();
+        Self { slots: vec![EMPTY; size], shift: u64::BITS - size.trailing_zeros() }
+    }
+
+    /// The first slot from the place of `hash` on that is free or for which `is_it` holds.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u64) -> bool) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = (hash >> self.shift) as usize & mask;
+        while self.slots[at] != EMPTY && !is_it(self.slots[at]) {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    #[inline]
+    pub(super) fn get(&self, at: usize) -> Option<u64> {
+        Some(self.slots[at]).filter(|&slot| slot != EMPTY)
+    }
+
+    pub(super) fn set(&mut self, at: usize, value: u64) {
+        self.slots[at] = value;
+    }
+}
+
+/// The low bits of a slot: an id or a rank.
+#[inline]
+pub(super) fn low_id(slot: u64) -> u32 {
+    (slot & ((1 << ID_BITS) - 1)) as u32
+}
+
+/// Eight bytes at a time: multiply, fold the high half down. The length is mixed in first, so padding cannot collide.
+fn bytes_hash(bytes: &[u8]) -> u64 {
+    let mut hash = (bytes.len() as u64).wrapping_mul(0xA076_1D64_78BD_642F);
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        hash ^= hash >> 32;
+    }
+    hash.wrapping_mul(0xE703_7ED1_A0B4_28DB)
+}
