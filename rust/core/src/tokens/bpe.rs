@@ -1,8 +1,9 @@
 //! A byte-level vocabulary: what a piece of text is made of.
 
+use super::cache::Owner;
 use super::merge::Merges;
 use super::seams::Seams;
-use super::words::{Key, Words};
+use super::words::Words;
 
 /// Ids and ranks fit in this many bits, so that a pair and its rank fit in one `u64` (3 x 21 = 63 bits).
 pub(crate) const ID_BITS: u32 = 21;
@@ -18,6 +19,7 @@ pub(crate) struct Bpe {
     merges: Merges,
     seams: Seams,
     max_len: usize,
+    owner: Owner,
 }
 
 /// Which pieces that have the bytes of a token become that token.
@@ -114,7 +116,7 @@ impl Bpe {
                 unmerged.map(|others| Words::new(&tokens, others.into_iter())),
             )
         };
-        Self { tokens, words, unmerged, merges, seams, max_len }
+        Self { tokens, words, unmerged, merges, seams, max_len, owner: Owner::new() }
     }
 
     /// Whether merging the bytes of `id` gives just `id`.
@@ -146,17 +148,23 @@ impl Bpe {
     /// Number of tokens of the piece `text[start..end]`.
     #[inline]
     pub(crate) fn count_at(&self, text: &[u8], start: usize, end: usize) -> usize {
-        if self.find(&self.words, text, start, end).is_some() { 1 } else { self.count_parts(text, start, end) }
+        if self.words.find(&self.tokens, text, start, end).is_some() { 1 } else { self.count_parts(text, start, end) }
     }
 
     /// The same for a piece that is no reachable token.
+    #[inline(never)]
     fn count_parts(&self, text: &[u8], start: usize, end: usize) -> usize {
-        if self.unmerged.as_ref().is_some_and(|unmerged| self.find(unmerged, text, start, end).is_some()) {
+        if self.unmerged.as_ref().is_some_and(|unmerged| unmerged.find(&self.tokens, text, start, end).is_some()) {
             return 1;
         }
-        let mut n = 0;
+        let (mut n, mut cache) = (0, self.owner.table());
         self.each_part(text, start, end, |from, to, id| {
-            n += if id.is_some() { 1 } else { self.merges.count(&self.tokens, &text[from..to]) };
+            let merge = || self.merges.count(&self.tokens, &text[from..to]);
+            n += match (id, &mut cache) {
+                (Some(_), _) => 1,
+                (None, Some(cache)) => cache.count(text, from, to, merge),
+                (None, None) => merge(),
+            };
         });
         n
     }
@@ -164,7 +172,7 @@ impl Bpe {
     /// Append the tokens of a piece.
     pub(crate) fn encode(&self, piece: &[u8], out: &mut Vec<u32>) {
         let tables = [Some(&self.words), self.unmerged.as_ref()];
-        if let Some(id) = tables.into_iter().flatten().find_map(|table| self.find(table, piece, 0, piece.len())) {
+        if let Some(id) = tables.into_iter().flatten().find_map(|words| words.find(&self.tokens, piece, 0, piece.len())) {
             return out.push(id);
         }
         self.each_part(piece, 0, piece.len(), |from, to, id| match id {
@@ -180,17 +188,8 @@ impl Bpe {
             let next = self.seams.next(&text[..end], at);
             // The whole piece has been looked up.
             let is_whole = at == start && next == end;
-            f(at, next, if is_whole { None } else { self.find(&self.words, text, at, next) });
+            f(at, next, if is_whole { None } else { self.words.find(&self.tokens, text, at, next) });
             at = next;
-        }
-    }
-
-    #[inline]
-    fn find(&self, words: &Words, text: &[u8], start: usize, end: usize) -> Option<u32> {
-        match Key::new(text, start, end - start) {
-            Some(key) => words.short(key),
-            None if end - start > self.max_len || end == start => None,
-            None => words.long(&self.tokens, &text[start..end]),
         }
     }
 }

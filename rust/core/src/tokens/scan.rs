@@ -3,6 +3,9 @@
 //! Each does in one pass what its pattern says, branch by branch, with no backtracking: what a pattern would give back is known
 //! when a run ends. The compiled patterns in `split` are what the tests compare with.
 
+use std::ops::ControlFlow::{self, Continue};
+
+use super::block;
 use super::classes::{BLANK, BREAK, Classes, LETTER, LOWER, MARK, NUMBER, UNCASED, UPPER};
 
 /// A pattern that has a scanner.
@@ -62,7 +65,7 @@ impl Family {
 }
 
 /// What tells the families apart.
-trait Rules {
+pub(super) trait Rules {
     /// Flags of the characters that words are made of.
     const WORD: u8 = LETTER;
     /// A change from lower to upper case ends a word, and a contraction belongs to it.
@@ -75,23 +78,23 @@ trait Rules {
     const BLANK_END_IS_ONE: bool = false;
 }
 
-struct O200k;
+pub(super) struct O200k;
 impl Rules for O200k {
     const WORD: u8 = LETTER | MARK;
     const IS_CASED: bool = true;
     const ENDS_WITH_SLASH: bool = true;
 }
-struct Cl100k;
+pub(super) struct Cl100k;
 impl Rules for Cl100k {
     const BLANK_END_IS_ONE: bool = true;
 }
-struct Llama3;
+pub(super) struct Llama3;
 impl Rules for Llama3 {}
-struct Qwen2;
+pub(super) struct Qwen2;
 impl Rules for Qwen2 {
     const DIGITS: usize = 1;
 }
-struct Qwen35;
+pub(super) struct Qwen35;
 impl Rules for Qwen35 {
     const WORD: u8 = LETTER | MARK;
     const DIGITS: usize = 1;
@@ -120,28 +123,49 @@ impl Scanner {
     pub(crate) fn each<B>(
         self,
         text: &str,
-        mut f: impl FnMut(usize, usize) -> std::ops::ControlFlow<B>,
-    ) -> std::ops::ControlFlow<B> {
-        let mut at = 0;
-        macro_rules! run {
-            ($end:expr) => {
-                while at < text.len() {
-                    let end = $end(self.classes, text.as_bytes(), at);
+        mut f: impl FnMut(usize, usize) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let (classes, bytes) = (self.classes, text.as_bytes());
+        match self.family {
+            Family::O200k => each_of::<O200k, B>(classes, bytes, f),
+            Family::Cl100k => each_of::<Cl100k, B>(classes, bytes, f),
+            Family::Llama3 => each_of::<Llama3, B>(classes, bytes, f),
+            Family::Qwen2 => each_of::<Qwen2, B>(classes, bytes, f),
+            Family::Qwen35 => each_of::<Qwen35, B>(classes, bytes, f),
+            Family::Gpt2 => {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let end = end_of_gpt2(classes, bytes, at);
                     f(at, end)?;
                     at = end;
                 }
-            };
+                Continue(())
+            }
         }
-        match self.family {
-            Family::O200k => run!(end_of::<O200k>),
-            Family::Cl100k => run!(end_of::<Cl100k>),
-            Family::Llama3 => run!(end_of::<Llama3>),
-            Family::Qwen2 => run!(end_of::<Qwen2>),
-            Family::Qwen35 => run!(end_of::<Qwen35>),
-            Family::Gpt2 => run!(end_of_gpt2),
-        }
-        std::ops::ControlFlow::Continue(())
     }
+}
+
+#[inline]
+fn each_of<R: Rules, B>(
+    classes: &Classes,
+    text: &[u8],
+    mut f: impl FnMut(usize, usize) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let mut at = 0;
+    while at < text.len() {
+        let (start, mut ends) = (at, block::ends::<R>(text, at));
+        if ends == 0 {
+            let end = end_of::<R>(classes, text, at);
+            f(at, end)?;
+            at = end;
+        }
+        while ends != 0 {
+            let end = start + ends.trailing_zeros() as usize;
+            f(at, end)?;
+            (at, ends) = (end, ends & (ends - 1));
+        }
+    }
+    Continue(())
 }
 
 /// Where the piece at `at` ends; `at` is inside the text.
@@ -198,33 +222,12 @@ fn end_of<R: Rules>(classes: &Classes, text: &[u8], at: usize) -> usize {
 /// The end of the characters from `at` on that have one of `flags`.
 #[inline]
 fn run(classes: &Classes, text: &[u8], mut at: usize, flags: u8) -> usize {
-    while flags & LOWER != 0 {
-        let n = leading_lower(text, at);
-        at += n;
-        if n < 8 {
-            break;
-        }
-    }
     loop {
         match classes.at(text, at) {
             (found, len) if found & flags != 0 => at += len,
             _ => return at,
         }
     }
-}
-
-/// How many bytes from `at` on are `a` to `z`, eight at most.
-#[inline]
-fn leading_lower(text: &[u8], at: usize) -> usize {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) else { return 0 };
-    let word = u64::from_le_bytes(*bytes);
-    let low = word & !HIGH;
-    // The high bit of each byte: whether it is at least `a`, and whether it is past `z`.
-    let from_a = low + 0x1F1F_1F1F_1F1F_1F1F;
-    let past_z = low + 0x0505_0505_0505_0505;
-    let others = !(from_a & !past_z & !word) & HIGH;
-    others.trailing_zeros() as usize / 8
 }
 
 /// `U*L+`, else `U+L*`, of the two sets that share uncased letters and marks: the end, and whether it is by the first.

@@ -208,7 +208,10 @@ mod tests {
         ];
         prop_oneof![
             1 => ".{0,40}",
-            4 => prop::collection::vec(prop::sample::select(parts.to_vec()), 0..24).prop_map(|parts| parts.concat())
+            4 => prop::collection::vec(prop::sample::select(parts.to_vec()), 0..24).prop_map(|parts| parts.concat()),
+            // What is settled 64 bytes at once.
+            4 => "[a-cA-C019'srtlLvVeE \\n\\r\\t/.(_]{0,200}",
+            2 => "(([a-z]{1,6}|[A-Z][a-z]{2,5}|[0-9]{1,7}|'(s|ll|RE|x)|[.,/(]{1,3})( |  |\n|\n    |\n \n)?){0,40}(é|中)?[ \na-z]{0,70}",
         ]
     }
 

@@ -21,6 +21,18 @@ pub(super) struct Key {
     high: u64,
 }
 
+/// The bits of both halves that the bytes of each length take.
+const MASKS: [[u64; 2]; SHORT + 1] = {
+    let mut masks = [[0; 2]; SHORT + 1];
+    let mut len = 1;
+    while len <= SHORT {
+        let bits = u128::MAX >> (128 - 8 * len);
+        masks[len] = [bits as u64, (bits >> 64) as u64];
+        len += 1;
+    }
+    masks
+};
+
 impl Key {
     /// The key of `text[at..at + len]`, if that is no longer than an entry.
     #[inline]
@@ -28,15 +40,22 @@ impl Key {
         if len == 0 || len > SHORT {
             return None;
         }
-        let bytes: [u8; 16] = if let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-            *bytes
-        } else {
-            let mut bytes = [0; 16];
-            bytes[..len].copy_from_slice(&text[at..at + len]);
-            bytes
+        let (low, high) = match text.get(at..).and_then(<[u8]>::first_chunk::<SHORT>) {
+            Some([low @ .., a, b, c, d]) => (*low, [*a, *b, *c, *d]),
+            None => Self::at_end(&text[at..at + len]),
         };
-        let bytes = u128::from_le_bytes(bytes) & (u128::MAX >> (128 - 8 * len));
-        Some(Self { low: bytes as u64, high: (bytes >> 64) as u64 | (len as u64) << LEN_SHIFT })
+        let [low_mask, high_mask] = MASKS[len];
+        let high = u64::from(u32::from_le_bytes(high)) & high_mask;
+        Some(Self { low: u64::from_le_bytes(low) & low_mask, high: high | (len as u64) << LEN_SHIFT })
+    }
+
+    /// The bytes of a key near the end of its text.
+    #[cold]
+    fn at_end(bytes: &[u8]) -> ([u8; 8], [u8; 4]) {
+        let mut padded = [0; SHORT];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        let [low @ .., a, b, c, d] = padded;
+        (low, [a, b, c, d])
     }
 
     #[inline]
@@ -53,6 +72,7 @@ pub(super) struct Words {
     shift: u32,
     /// Tag and id of the longer ones.
     long: Slots,
+    max_len: usize,
 }
 
 impl Words {
@@ -65,11 +85,12 @@ impl Words {
             short: vec![[0; 2]; size],
             shift: u64::BITS - size.trailing_zeros(),
             long: Slots::new(n - n_short),
+            max_len: ids.clone().map(|id| tokens.bytes_of(id).len()).max().unwrap_or(0),
         };
         for id in ids {
             let bytes = tokens.bytes_of(id);
             if let Some(key) = Key::new(bytes, 0, bytes.len()) {
-                let at = words.find(key);
+                let at = words.place(key);
                 words.short[at] = [key.low, key.high | u64::from(id) << ID_SHIFT];
             } else {
                 let hash = bytes_hash(bytes);
@@ -80,15 +101,24 @@ impl Words {
         words
     }
 
-    /// The id of a short token.
+    /// The id of the token of these bytes, `text[start..end]`.
     #[inline]
-    pub(super) fn short(&self, key: Key) -> Option<u32> {
-        let [_, high] = self.short[self.find(key)];
-        (high != 0).then_some((high >> ID_SHIFT) as u32)
+    pub(super) fn find(&self, tokens: &Tokens, text: &[u8], start: usize, end: usize) -> Option<u32> {
+        match Key::new(text, start, end - start) {
+            Some(key) => {
+                let [_, high] = self.short[self.place(key)];
+                (high != 0).then_some((high >> ID_SHIFT) as u32)
+            }
+            None => self.long(tokens, &text[start..end]),
+        }
     }
 
     /// The id of a token longer than an entry.
-    pub(super) fn long(&self, tokens: &Tokens, bytes: &[u8]) -> Option<u32> {
+    #[inline(never)]
+    fn long(&self, tokens: &Tokens, bytes: &[u8]) -> Option<u32> {
+        if bytes.is_empty() || bytes.len() > self.max_len {
+            return None;
+        }
         let hash = bytes_hash(bytes);
         let is_it = |slot: u64| (slot ^ hash) & TAG == 0 && tokens.bytes_of(low_id(slot)) == bytes;
         self.long.get(self.long.find(hash, is_it)).map(low_id)
@@ -96,15 +126,14 @@ impl Words {
 
     /// The entry of a key, or the free one where it would be.
     #[inline]
-    fn find(&self, key: Key) -> usize {
-        let mask = self.short.len() - 1;
-        let mut at = (key.hash() >> self.shift) as usize & mask;
+    fn place(&self, key: Key) -> usize {
+        let mut at = (key.hash() >> self.shift) as usize;
         loop {
             let [low, high] = self.short[at];
-            if high == 0 || (low == key.low && high & KEY == key.high) {
+            if (low == key.low && high & KEY == key.high) || high == 0 {
                 return at;
             }
-            at = (at + 1) & mask;
+            at = (at + 1) & (self.short.len() - 1);
         }
     }
 }
