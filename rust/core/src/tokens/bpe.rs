@@ -3,7 +3,7 @@
 use super::cache::Owner;
 use super::merge::Merges;
 use super::seams::Seams;
-use super::words::Words;
+use super::words::{Key, SHORT, Words};
 
 /// Ids and ranks fit in this many bits, so that a pair and its rank fit in one `u64` (3 x 21 = 63 bits).
 pub(crate) const ID_BITS: u32 = 21;
@@ -140,7 +140,7 @@ impl Bpe {
         self.tokens.bytes_of(id)
     }
 
-    /// Number of tokens of a piece.
+    /// Number of tokens of a piece, which is UTF-8.
     pub(crate) fn count(&self, piece: &[u8]) -> usize {
         self.count_at(piece, 0, piece.len())
     }
@@ -148,47 +148,50 @@ impl Bpe {
     /// Number of tokens of the piece `text[start..end]`.
     #[inline]
     pub(crate) fn count_at(&self, text: &[u8], start: usize, end: usize) -> usize {
-        if self.words.find(&self.tokens, text, start, end).is_some() { 1 } else { self.count_parts(text, start, end) }
+        match Key::new(text, start, end - start) {
+            Some(key) if self.words.holds(key) => 1,
+            _ => self.count_parts(text, start, end),
+        }
     }
 
-    /// The same for a piece that is no reachable token.
+    /// The same for a piece that is no short token.
     #[inline(never)]
     fn count_parts(&self, text: &[u8], start: usize, end: usize) -> usize {
         if self.unmerged.as_ref().is_some_and(|unmerged| unmerged.find(&self.tokens, text, start, end).is_some()) {
             return 1;
         }
         let (mut n, mut cache) = (0, self.owner.table());
-        self.each_part(text, start, end, |from, to, id| {
-            let merge = || self.merges.count(&self.tokens, &text[from..to]);
-            n += match (id, &mut cache) {
-                (Some(_), _) => 1,
-                (None, Some(cache)) => cache.count(text, from, to, merge),
-                (None, None) => merge(),
-            };
+        self.each_part(text, start, end, |from, to| {
+            let is_piece = to - from == end - start;
+            if !(is_piece && to - from <= SHORT) && self.words.find(&self.tokens, text, from, to).is_some() {
+                n += 1;
+                return;
+            }
+            let part = &text[from..to];
+            let merge = || self.merges.count(&self.tokens, part);
+            n += cache.as_mut().map_or_else(merge, |cache| cache.count(part, merge));
         });
         n
     }
 
-    /// Append the tokens of a piece.
+    /// Append the tokens of a piece, which is UTF-8.
     pub(crate) fn encode(&self, piece: &[u8], out: &mut Vec<u32>) {
-        let tables = [Some(&self.words), self.unmerged.as_ref()];
-        if let Some(id) = tables.into_iter().flatten().find_map(|words| words.find(&self.tokens, piece, 0, piece.len())) {
+        if let Some(id) = self.unmerged.as_ref().and_then(|words| words.find(&self.tokens, piece, 0, piece.len())) {
             return out.push(id);
         }
-        self.each_part(piece, 0, piece.len(), |from, to, id| match id {
+        self.each_part(piece, 0, piece.len(), |from, to| match self.words.find(&self.tokens, piece, from, to) {
             Some(id) => out.push(id),
             None => self.merges.encode(&self.tokens, &piece[from..to], out),
         });
     }
 
-    /// Call `f` with the start and end of each part of a piece that merges by itself, and its id if it is one token.
-    fn each_part(&self, text: &[u8], start: usize, end: usize, mut f: impl FnMut(usize, usize, Option<u32>)) {
+    /// Call `f` with the start and the end of each part of a piece that merges by itself.
+    #[inline]
+    fn each_part(&self, text: &[u8], start: usize, end: usize, mut f: impl FnMut(usize, usize)) {
         let mut at = start;
         while at < end {
             let next = self.seams.next(&text[..end], at);
-            // The whole piece has been looked up.
-            let is_whole = at == start && next == end;
-            f(at, next, if is_whole { None } else { self.words.find(&self.tokens, text, at, next) });
+            f(at, next);
             at = next;
         }
     }

@@ -1,71 +1,113 @@
 //! Places inside a piece that no token reaches over, so that the parts on both sides merge as if each stood alone.
 //!
-//! Few pairs of neighbouring characters occur in any token: o200k_base has 22,000 outside ASCII. A Chinese clause, which the
-//! patterns leave whole, falls into parts of a word or two, and most of those are tokens by themselves. A place is looked at by
-//! what stands around it, the last byte before it and the character behind it; both have to occur so in a token, or the place is a
-//! seam. That the first bytes of the character before it are not looked at keeps the table small and errs on the safe side.
+//! Few pairs of neighbouring characters occur in any token: o200k_base has 22,000 with one outside ASCII. A Chinese clause, which the
+//! patterns leave whole, falls into parts of a word or two, and most of those are tokens by themselves. Tokens may also begin or
+//! end inside a character, so a place is no seam if a token holds both characters around it, or the end of the one and all of the
+//! other, or some of the second only. The first two are looked up in a table of hashed bits, where what is there by chance only
+//! makes a part longer.
 
 use super::bpe::Tokens;
 use super::classes::decode;
 
-/// One bit for each last byte before a character, 64 a character: continuation bytes only. Characters beyond the first 65,536
-/// share the rows of those.
+/// A 16th of the bits are set with o200k_base; 64 kB stay in a cache of the processor.
+const N_BITS: usize = 1 << 19;
+
+/// What stands in tokens around each place between two characters.
 #[derive(Debug)]
 pub(super) struct Seams {
-    reached: Vec<u64>,
+    /// Pairs of characters, and of a character's last byte with the next character.
+    joined: Vec<u64>,
+    /// By the first byte of a character that a token ends in: the last bytes before it.
+    cut: [[u64; 4]; 64],
 }
-
-const N_ROWS: usize = 1 << 16;
 
 impl Seams {
     pub(super) fn new(tokens: &Tokens) -> Self {
-        let mut reached = vec![0_u64; N_ROWS];
-        for token in tokens.all() {
-            for (before, at) in token.iter().zip(1..token.len()) {
-                let first = token[at];
-                // Only between a continuation byte and the first byte of a character beyond ASCII.
-                if first < 0xC0 || before & 0xC0 != 0x80 {
-                    continue;
-                }
-                let bit = 1 << (before & 0x3F);
-                let len = match first {
-                    ..0xE0 => 2,
-                    ..0xF0 => 3,
-                    _ => 4,
-                };
-                let held = token[at + 1..].iter().take(len - 1).take_while(|byte| **byte & 0xC0 == 0x80).count();
-                // All characters that begin as the token ends.
-                let missing = 6 * (len - 1 - held);
-                let start = decode(&token[at..=at + held], 0).0;
-                // Rows repeat every 65,536 characters: more of them need not be marked.
-                for c in start..start + (1 << missing).min(N_ROWS) {
-                    reached[c % N_ROWS] |= bit;
-                }
+        let mut seams = Self { joined: vec![0; N_BITS / 64], cut: [[0; 4]; 64] };
+        for token in tokens.all().filter(|token| !token.is_ascii()) {
+            for at in 1..token.len() {
+                seams.close(token, at);
             }
         }
-        Self { reached }
+        seams
+    }
+
+    /// Let no seam be where a token has its place `at`.
+    fn close(&mut self, token: &[u8], at: usize) {
+        let is_inside = |byte: u8| byte & 0xC0 == 0x80;
+        let (last, first) = (token[at - 1], token[at]);
+        if is_inside(first) || last.is_ascii() && first.is_ascii() {
+            return;
+        }
+        if at + len_of(first) > token.len() {
+            self.cut[usize::from(first & 0x3F)][usize::from(last >> 6)] |= 1 << (last & 0x3F);
+            return;
+        }
+        let next = character(token, at);
+        let start = token[..at].iter().rposition(|&byte| !is_inside(byte));
+        let pair = match start.filter(|&start| start + len_of(token[start]) == at) {
+            Some(start) => pair_bit(character(token, start), next),
+            None => end_bit(last, next),
+        };
+        self.joined[pair / 64] |= 1 << (pair % 64);
     }
 
     /// The end of the part that begins at `at`: the next seam, or the end of the text; `text` is UTF-8.
     #[inline]
     pub(super) fn next(&self, text: &[u8], mut at: usize) -> usize {
-        loop {
-            let first = text[at];
-            at += match first {
-                ..0x80 => 1,
-                ..0xE0 => 2,
-                ..0xF0 => 3,
-                _ => 4,
-            };
-            if at >= text.len() {
-                return text.len();
-            }
-            if first >= 0x80 && text[at] >= 0xC0 {
-                let (c, _) = decode(text, at);
-                if self.reached[c % N_ROWS] >> (text[at - 1] & 0x3F) & 1 == 0 {
-                    return at;
-                }
-            }
+        while let Some(block) = text[at..].first_chunk()
+            && u64::from_le_bytes(*block) & 0x8080_8080_8080_8080 == 0
+        {
+            at += 7; // the last of them may stand before a seam
         }
+        let mut before = character(text, at);
+        at += len_of(text[at]);
+        while let Some(&first) = text.get(at) {
+            let next = character(text, at);
+            if (before >= 0x80 || next >= 0x80) && self.is_seam(before, text[at - 1], next, first) {
+                return at;
+            }
+            before = next;
+            at += len_of(first);
+        }
+        text.len()
     }
+
+    #[inline]
+    fn is_seam(&self, before: usize, last: u8, next: usize, first: u8) -> bool {
+        let is_set = |bit: usize| self.joined[bit / 64] >> (bit % 64) & 1;
+        let is_cut = self.cut[usize::from(first & 0x3F)][usize::from(last >> 6)] >> (last & 0x3F) & u64::from(first >> 7);
+        is_set(pair_bit(before, next)) | is_set(end_bit(last, next)) | is_cut == 0
+    }
+}
+
+/// Bytes of the character that begins with this one.
+#[inline]
+fn len_of(first: u8) -> usize {
+    match first {
+        ..0x80 => 1,
+        ..0xE0 => 2,
+        ..0xF0 => 3,
+        _ => 4,
+    }
+}
+
+#[inline]
+fn character(text: &[u8], at: usize) -> usize {
+    if text[at] < 0x80 { usize::from(text[at]) } else { decode(text, at).0 }
+}
+
+#[inline]
+fn pair_bit(before: usize, next: usize) -> usize {
+    bit(before << 21 | next)
+}
+
+#[inline]
+fn end_bit(last: u8, next: usize) -> usize {
+    bit((0x20_0000 | usize::from(last)) << 21 | next)
+}
+
+#[inline]
+fn bit(key: usize) -> usize {
+    ((key as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % N_BITS
 }

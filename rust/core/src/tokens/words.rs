@@ -41,26 +41,31 @@ impl Key {
             return None;
         }
         let (low, high) = match text.get(at..).and_then(<[u8]>::first_chunk::<SHORT>) {
-            Some([low @ .., a, b, c, d]) => (*low, [*a, *b, *c, *d]),
-            None => Self::at_end(&text[at..at + len]),
+            Some(&[a, b, c, d, e, f, g, h, high @ ..]) => {
+                let [low_mask, high_mask] = MASKS[len];
+                let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                (low & low_mask, u64::from(u32::from_le_bytes(high)) & high_mask)
+            }
+            None => halves(&text[at..at + len]),
         };
-        let [low_mask, high_mask] = MASKS[len];
-        let high = u64::from(u32::from_le_bytes(high)) & high_mask;
-        Some(Self { low: u64::from_le_bytes(low) & low_mask, high: high | (len as u64) << LEN_SHIFT })
-    }
-
-    /// The bytes of a key near the end of its text.
-    #[cold]
-    fn at_end(bytes: &[u8]) -> ([u8; 8], [u8; 4]) {
-        let mut padded = [0; SHORT];
-        padded[..bytes.len()].copy_from_slice(bytes);
-        let [low @ .., a, b, c, d] = padded;
-        (low, [a, b, c, d])
+        Some(Self { low, high: high | (len as u64) << LEN_SHIFT })
     }
 
     #[inline]
     fn hash(self) -> u64 {
         (self.low ^ self.high.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xE703_7ED1_A0B4_28DB)
+    }
+}
+
+/// The first eight of up to 12 bytes and the others, where there is nothing to read behind them.
+fn halves(bytes: &[u8]) -> (u64, u64) {
+    let four = |at: usize| bytes[at..].first_chunk().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
+    let len = bytes.len();
+    match len {
+        ..4 => (bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0),
+        // The last four bytes overlap the first.
+        ..8 => (four(0) | four(len - 4) << (8 * (len - 4)), 0),
+        _ => (four(0) | four(4) << 32, four(len - 4) >> (8 * (SHORT - len))),
     }
 }
 
@@ -101,7 +106,13 @@ impl Words {
         words
     }
 
-    /// The id of the token of these bytes, `text[start..end]`.
+    /// Whether a key is that of a token.
+    #[inline]
+    pub(super) fn holds(&self, key: Key) -> bool {
+        self.short[self.place(key)][1] != 0
+    }
+
+    /// The id of the token of `text[start..end]`.
     #[inline]
     pub(super) fn find(&self, tokens: &Tokens, text: &[u8], start: usize, end: usize) -> Option<u32> {
         match Key::new(text, start, end - start) {
