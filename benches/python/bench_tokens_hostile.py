@@ -45,8 +45,8 @@ ALPHABETS = {
 }
 # The pattern takes spaces to the end of the text as one piece. In both vocabularies two equal tokens of 1, 2, 4 .. 64
 # spaces merge before any other two that can then stand side by side: 2 spaces have a lower rank than 3 and 4, 4 than 6
-# and 8, and so on to 128, the longest. So all pieces double, from the left: a million, which is 15,625 times 64, becomes
-# 7,812 of 128 and the one of 64 that is left over.
+# and 8, and so on to 128, the longest. So all pieces double, from the left: a million, which is 15,625 times 64,
+# becomes 7,812 of 128 and the one of 64 that is left over.
 SPACES = 7_812 + 1
 
 

@@ -34,7 +34,7 @@ class Ratio:
     def __str__(self) -> str:
         """One row of a table."""
         times = f"{self.candidate_us:12.1f} us against {self.reference_us:12.1f} us"
-        return f"{self.name:44} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
+        return f"{self.name:50} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
 
 
 def cpu_seconds(run: Callable[[], object], calls: int) -> float:
@@ -102,7 +102,7 @@ class Figure:
     def __str__(self) -> str:
         """One row of a table."""
         bar = "" if self.bar is None else f"at most {self.bar:g}{'' if self.is_met else ', MISSED'}"
-        return f"{self.name:44} {self.value:9.2f} {self.unit:4} {bar:22} {self.note}".rstrip()
+        return f"{self.name:50} {self.value:9.2f} {self.unit:4} {bar:22} {self.note}".rstrip()
 
 
 class Figures:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     Counter = Callable[[str], int]
 
-O200K_FILE = "fb374d419588a4632f3f557e76b4b70aebbca790"
+# Under the names of tiktoken's cache.
+ENCODING_FILES = {
+    "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
+    "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+}
 # Optional, see requirements-token-peers.txt; the module that tells whether a peer is there.
 PEERS = {"toktok-rs": "toktok", "quicktok-v1": "quicktok", "gigatoken": "gigatoken", "fastokens": "fastokens"}
 
@@ -37,7 +41,7 @@ def tiktoken_encoding(vocabulary: str) -> Any:
 
 def o200k_file() -> str:
     """Return the path of the published vocabulary."""
-    return str(vocabularies() / O200K_FILE)
+    return str(vocabularies() / ENCODING_FILES["o200k_base"])
 
 
 def counter(name: str, vocabulary: str) -> Counter:
