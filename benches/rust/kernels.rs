@@ -1,13 +1,20 @@
 //! Runs one kernel once, for callgrind to count its instructions: `kernels fit_1k_density`. benches/rust/gate.py calls it.
 //!
-//! Input: sentences drawn by a fixed linear congruential generator from a made-up vocabulary with Zipf-like use. Everything but
-//! the function named `kernel` is set-up and not counted.
+//! Input: sentences drawn by a fixed linear congruential generator from a made-up vocabulary with Zipf-like use; Chinese and
+//! code are drawn in the same way. Everything but the function named `kernel` is set-up and not counted.
 
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rolecore_core::tokens::Side;
 use rolecore_core::{Counted, FitOptions, History, Message, Role, Tokenizer, ToolCall, Unit, Window};
+
+/// Common characters, the most common first.
+const HAN: &str = "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心多天而能\
+    好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长知民样现分将外但身些与高意进把法此\
+    实回二理美点月明其种声全工己话儿者向情部正名定女问力机给等几很业最间新什打便位因重被走电四第门相次东政海口使教西再平真听\
+    世气信北少关并内加化由却代军产入先山五太水万市";
 
 struct Random(u64);
 
@@ -33,6 +40,48 @@ impl Random {
         }
         text.truncate(bytes);
         text
+    }
+
+    /// Words of one to three characters, a comma or a full stop after some.
+    fn chinese(&mut self, bytes: usize) -> String {
+        let characters: Vec<char> = HAN.chars().collect();
+        let n = characters.len() as u64;
+        let mut text = String::new();
+        while text.len() < bytes {
+            for _ in 0..=self.below(3) {
+                let rank = self.below(n) * self.below(n) / n;
+                text.push(characters[usize::try_from(rank).unwrap_or(0)]);
+            }
+            text.push_str(match self.below(24) {
+                0..4 => "\u{ff0c}",
+                4..6 => "\u{3002}",
+                6 => "\u{3002}\n",
+                _ => "",
+            });
+        }
+        text
+    }
+
+    /// Lines of a program, and records of JSON between them.
+    fn code(&mut self, bytes: usize) -> String {
+        let mut text = String::new();
+        while text.len() < bytes {
+            let indent = " ".repeat(4 * (1 + usize::try_from(self.below(3)).unwrap_or(0)));
+            let [a, b, c] = [(); 3].map(|()| self.word());
+            let n = self.below(2000);
+            let line = match self.below(4) {
+                0 => format!("{indent}if {a}_{b}[{n}] != self.{c}:\n"),
+                1 => format!("{indent}{a} = {b}.{c}({a}, limit={n})  # {b} {c}\n"),
+                2 => format!("\ndef {a}_{b}(self, {c}: int = {n}) -> None:\n"),
+                _ => format!("{indent}{{\"{a}\": \"{b} {c}\", \"{c}\": {n}.{n}, \"is_{b}\": true}},\n"),
+            };
+            text += &line;
+        }
+        text
+    }
+
+    fn letters(&mut self, bytes: usize) -> String {
+        (0..bytes).map(|_| char::from(b'a' + u8::try_from(self.below(26)).unwrap_or(0))).collect()
     }
 }
 
@@ -78,6 +127,10 @@ fn fit_of(history: &History, budget: u64, unit: Unit, query: Option<&str>) -> ro
     history.fit(budget, &FitOptions { keep_last: 3, query, unit, ..FitOptions::default() })
 }
 
+fn count(tokenizer: &Tokenizer, text: &str) {
+    kernel(|| tokenizer.count(text));
+}
+
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
     let tokenizer = Tokenizer::named("o200k_base").expect("o200k_base is built in");
@@ -102,9 +155,13 @@ fn main() -> ExitCode {
             let next: Vec<Counted> = (0..100).map(|i| counted(&mut random, &tokenizer, i)).collect();
             kernel(|| next.into_iter().for_each(|counted| history.push(counted, false)));
         }
-        "count_15kB" => {
-            let text = random.text(15_000);
-            kernel(|| tokenizer.count(&text));
+        "count_15kB" => count(&tokenizer, &random.text(15_000)),
+        "count_chinese_15kB" => count(&tokenizer, &random.chinese(15_000)),
+        "count_code_15kB" => count(&tokenizer, &random.code(15_000)),
+        "count_hostile_100kB" => count(&tokenizer, &random.letters(100_000)),
+        "truncate_400kB" => {
+            let text = random.text(400_000);
+            kernel(|| tokenizer.truncate(&text, 1000, Side::Head).len());
         }
         _ => return ExitCode::from(2),
     }
