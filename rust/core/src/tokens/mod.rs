@@ -8,6 +8,7 @@ mod added;
 mod bpe;
 mod chat;
 mod hf;
+mod image;
 mod models;
 mod pattern;
 pub(crate) mod slices;
@@ -24,7 +25,8 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use crate::{Error, Result};
 use added::Added;
 use bpe::Bpe;
-pub use chat::{ChatRule, ImageRule};
+pub use chat::ChatRule;
+pub use image::{ImageRule, ImageSize};
 use split::Split;
 pub use truncate::Side;
 
