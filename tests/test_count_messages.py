@@ -1,11 +1,11 @@
-"""Counting messages: images by their size, audio and files without their bytes, what is refused and where."""
+"""Counting whole requests: tools by the published rule, images by their size, what is refused and where."""
 
 from __future__ import annotations
 
 import base64
 import json
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 import rolecore
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 GPT_4O = rolecore.tokenizer("gpt-4o")
 LOW, MOST = 85, 1445
+LOCATION = {"type": "string", "description": "The city and state, e.g. San Francisco, CA"}
+UNIT = {"type": "string", "description": "The unit of temperature to return", "enum": ["celsius", "fahrenheit"]}
+WEATHER = {
+    "name": "get_current_weather",
+    "description": "Get the current weather in a given location",
+    "parameters": {"type": "object", "properties": {"location": LOCATION, "unit": UNIT}, "required": ["location"]},
+}
 MAGICS = (
     b"\x89PNG\r\n\x1a\n",
     b"GIF89a",
@@ -23,6 +33,10 @@ MAGICS = (
     b"RIFF\0\0\0\0WEBPVP8L",
     b"RIFF\0\0\0\0WEBPVP8X",
 )
+
+
+def tool(function: dict[str, Any] = WEATHER) -> dict[str, Any]:
+    return {"type": "function", "function": function}
 
 
 def cost(*parts: object, tok: rolecore.Tokenizer = GPT_4O) -> int:
@@ -55,6 +69,143 @@ def gif(width: int, height: int) -> bytes:
 def webp(width: int, height: int) -> bytes:
     sides = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
     return b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + sides
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("gpt-4", 105), ("gpt-3.5-turbo", 105), ("gpt-4o", 101)])
+def test_published_example_with_tools_costs_what_the_api_counted(model: str, tokens: int) -> None:
+    messages = [
+        {
+            "role": "system",
+            "content": "You are a helpful assistant that can answer to questions about the weather.",
+        },
+        {"role": "user", "content": "What's the weather like in San Francisco?"},
+    ]
+    tok = rolecore.tokenizer(model)
+    assert tok.count_messages(messages, tools=[tool()]) + tok.reply_tokens == tokens
+
+
+@pytest.mark.parametrize(("model", "per_tool"), [("gpt-4", 10), ("gpt-4o", 7)])
+def test_tools_cost_the_sum_of_published_parts(model: str, per_tool: int) -> None:
+    tok = rolecore.tokenizer(model)
+    count = tok.count
+    weather = (
+        per_tool
+        + count("get_current_weather:Get the current weather in a given location")
+        + 3
+        + (3 + count("location:string:The city and state, e.g. San Francisco, CA"))
+        + (3 + count("unit:string:The unit of temperature to return"))
+        + (-3 + 3 + count("celsius") + 3 + count("fahrenheit"))
+    )
+    now = per_tool + count("now:Tell the time")
+    assert tok.count_messages([], tools=[tool()]) == 12 + weather
+    bare = tool({"name": "now", "description": "Tell the time.", "parameters": {"type": "object", "properties": {}}})
+    assert tok.count_messages([], tools=(bare, tool())) == 12 + now + weather
+    assert tok.count_messages([], tools=[tool({"name": "now"})]) == 12 + per_tool + count("now:")
+
+
+def test_tools_none_or_empty_cost_nothing() -> None:
+    assert GPT_4O.count_messages([], tools=None) == GPT_4O.count_messages([], tools=[]) == 0
+
+
+def test_tool_in_flat_form_costs_the_same() -> None:
+    for name in ("gpt-4o", "gpt-oss-20b"):
+        tok = rolecore.tokenizer(name)
+        flat = {"type": "function", **WEATHER, "strict": True}
+        assert tok.count_messages([], tools=[flat]) == tok.count_messages([], tools=[tool()])
+
+
+def test_nested_schema_costs_more_than_its_texts() -> None:
+    address = {"type": "object", "description": "Where to.", "properties": {"street": LOCATION, "unit": UNIT}}
+    choices = {"anyOf": [{"type": "array", "items": address}, {"type": "null"}], "default": None}
+    properties = {"to": choices, "ref": {"$ref": "#/$defs/A"}}
+    parameters = {"type": "object", "properties": properties, "$defs": {"A": address}}
+    flat = {"type": "object", "properties": {"to": {"type": "object"}, "ref": {"type": "object"}}}
+    texts = ("Where to.", "The city and state, e.g. San Francisco, CA", "The unit of temperature to return")
+    inner = 2 * sum(map(GPT_4O.count, texts))
+    nested, plain = (
+        GPT_4O.count_messages([], tools=[tool({"name": "send", "parameters": p})]) for p in (parameters, flat)
+    )
+    assert nested > plain + inner
+
+
+@given(texts=st.lists(st.text(max_size=20), max_size=3), names=st.lists(st.text(max_size=10), max_size=3))
+def test_request_costs_its_messages_and_its_tools(texts: list[str], names: list[str]) -> None:
+    messages = [{"role": "user", "content": text} for text in texts]
+    tools = [tool(WEATHER | {"name": name}) for name in names]
+    for name in ("gpt-4o", "gpt-4", "gpt-oss-20b"):
+        tok = rolecore.tokenizer(name)
+        apart = tok.count_messages(messages) + tok.count_messages([], tools=tools)
+        assert tok.count_messages(messages, tools=tools) == apart
+        assert tok.count_messages([], tools=tools) >= tok.count_messages([], tools=tools[:1])
+
+
+@pytest.mark.parametrize(
+    ("special", "once", "indented"),
+    [
+        ("<|im_start|>", 107, False),
+        ("<|start_header_id|>", 61, True),
+        ("<\uff5cUser\uff5c>", 102, False),
+        ("<s>", 107, True),
+    ],
+)
+def test_templates_that_show_json_cost_its_text(tmp_path: Path, special: str, once: int, *, indented: bool) -> None:
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    letters = {chr(byte if byte in plain else next(others)): byte for byte in range(256)}
+    file = {
+        "added_tokens": [{"id": 300, "content": special, "special": True, "normalized": False}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+        "model": {"type": "BPE", "vocab": letters, "merges": []},
+    }
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(file), encoding="utf-8")
+    shown = json.dumps(tool(), indent=2 if indented else None)
+    flat = {"type": "function", **WEATHER}
+    for tools in ([tool()], [flat]):
+        assert rolecore.tokenizer(path).count_messages([], tools=tools) == once + 1 + len(shown)
+
+
+DEEP: Any = {}
+for _ in range(200):
+    DEEP = {"items": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("tools", "named"),
+    [
+        ("x", "tools is of type str; it must be an iterable of dicts"),
+        (tool(), "tools is of type dict; it must be an iterable of dicts"),
+        (3, "tools is of type int; it must be an iterable of dicts"),
+        ([tool(), None], r"tools\[1\] is None; it must be a dict"),
+        ([{}], r"tools\[0\].type is missing; it must be a str"),
+        ([{"type": 1}], r"tools\[0\].type is of type int; it must be a str"),
+        ([{"type": "secret"}], r'tools\[0\].type must be "function"'),
+        ([{"type": "function"}], r"tools\[0\].name is missing; it must be a str"),
+        ([{"type": "function", "function": "f"}], r"tools\[0\].function is of type str; it must be a dict"),
+        ([tool({})], r"tools\[0\].function.name is missing; it must be a str"),
+        ([tool({"name": b"f"})], r"tools\[0\].function.name is of type bytes; it must be a str"),
+        ([tool({"name": "f", "description": 1})], r"tools\[0\].function.description is of type int; it must be a str"),
+        ([tool({"name": "f", "parameters": []})], r"tools\[0\].function.parameters is of type list; it must be a dict"),
+        ([tool({"name": "f", "parameters": {"secret": {1}}})], r"tools\[0\].function.parameters must be JSON"),
+        ([tool({"name": "f", "parameters": {"secret": float("nan")}})], r"tools\[0\].function.parameters must be JSON"),
+        ([tool({"name": "f", "parameters": {"secret": 10**400}})], r"tools\[0\].function.parameters must be JSON"),
+        ([tool({"name": "f", "parameters": DEEP})], r"tools\[0\].function.parameters must be JSON.*127 levels"),
+    ],
+)
+def test_bad_tools_are_refused_by_place(tools: Any, named: str) -> None:
+    with pytest.raises(rolecore.ArgumentError, match=named) as raised:
+        GPT_4O.count_messages([], tools=tools)
+    assert "secret" not in str(raised.value)
+
+
+def test_tools_are_keyword_only() -> None:
+    with pytest.raises(TypeError):
+        GPT_4O.count_messages([], [tool()])  # type: ignore[call-arg]
+
+
+def test_tools_failing_iterable_raises_its_own_error() -> None:
+    with pytest.raises(ZeroDivisionError):
+        GPT_4O.count_messages([], tools=({"type": str(1 // n)} for n in (0,)))
 
 
 @pytest.mark.parametrize("image", [png, jpeg, gif, webp])

@@ -200,7 +200,7 @@ fn json(place: &Place, value: &Bound<'_, PyAny>, what: &str) -> PyResult<String>
 }
 
 /// The JSON text of a value, on one line, with blanks after colons and commas; `None` if it has none.
-fn json_text(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+pub(crate) fn json_text(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let py = value.py();
     let options = PyDict::new(py);
     options.set_item("ensure_ascii", false)?;

@@ -13,6 +13,7 @@ mod models;
 mod pattern;
 pub(crate) mod slices;
 mod split;
+mod tools;
 mod truncate;
 mod vocab;
 
@@ -28,6 +29,7 @@ use bpe::Bpe;
 pub use chat::ChatRule;
 pub use image::{ImageRule, ImageSize};
 use split::Split;
+pub use tools::{Declaration, Tool, ToolForm, ToolRule};
 pub use truncate::Side;
 
 /// Counts, encodes and cuts texts as one model does. Cheap to share: all state is read-only.
