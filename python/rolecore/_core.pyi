@@ -330,18 +330,29 @@ class Tokenizer:
             >>> rolecore.tokenizer("gpt-4o").count_batch(["hello", "hello world"])
             [1, 2]
         """
-    def count_messages(self, /, messages: collections.abc.Iterable[dict[str, typing.Any]]) -> int:
-        """Return the tokens that `messages` add to a request.
+    def count_messages(
+        self,
+        /,
+        messages: collections.abc.Iterable[dict[str, typing.Any]],
+        *,
+        tools: collections.abc.Iterable[dict[str, typing.Any]] | None = None,
+    ) -> int:
+        """Return the tokens that `messages` and `tools` add to a request.
 
-        Additive: the sum over the messages of the model's per-message cost, role, name, content and tool calls. Reply priming
-        is apart: `reply_tokens`.
+        Additive: the sum over the messages of the model's per-message cost, role, name, content and tool calls, and what the
+        tools cost, which are in no message. Reply priming is apart: `reply_tokens`.
 
         Args:
-            messages: an iterable of OpenAI-style dicts.
+            messages: an iterable of OpenAI-style dicts. An image costs by its size where it comes in base64, else the most an
+                image may cost. Base64 texts in audio and file parts are left out: no provider counts them as text, and none
+                publishes a rule by their bytes.
+            tools: the request's functions, an iterable of dicts as in Chat Completions, {"type": "function", "function": {"name",
+                "description", "parameters"}}, or flat as in Responses. For OpenAI's encodings, exact by the published rule where
+                properties are flat; nested ones and other keys are counted high.
 
         Raises:
             MessageError: a message is not of the form a chat API takes.
-            ArgumentError: `messages` is no iterable of dicts.
+            ArgumentError: `messages` is no iterable of dicts, or a tool is no function of the forms above.
 
         Cost: one count of all text; the GIL is released above 8 kB.
 
@@ -350,6 +361,9 @@ class Tokenizer:
         Example:
             >>> rolecore.tokenizer("gpt-4o").count_messages([{"role": "user", "content": "hello"}])
             5
+            >>> tools = [{"type": "function", "function": {"name": "now", "description": "Tell the time."}}]
+            >>> rolecore.tokenizer("gpt-4o").count_messages([], tools=tools)
+            24
         """
     def decode(self, /, ids: collections.abc.Sequence[int]) -> str:
         """Return the text of token ids.

@@ -1,7 +1,7 @@
 //! One chat message in the form chat APIs take, parsed once.
 
 use crate::error::{Error, Result};
-use crate::tokens::Tokenizer;
+use crate::tokens::{ImageSize, Tokenizer};
 
 /// Who speaks. Other roles are refused when a message is parsed: no provider takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,29 @@ pub enum Part {
     Image {
         /// Whether `detail` is `"low"`.
         low_detail: bool,
+        /// The image's size, where the image itself is in the message.
+        size: Option<ImageSize>,
     },
-    /// Any other part, as its JSON text; counted as that text.
+    /// Any other part, as its JSON text without the base64 texts in it; counted as that text. Made by [`Part::other`].
     Other(String),
+}
+
+impl Part {
+    /// A part that has no rule of its own, from its JSON text. Base64 texts and data URLs from 256 characters are left out: they
+    /// are audio or files, which no provider counts as text, and for which there is no published rule by their bytes.
+    pub fn other(json: &str) -> Self {
+        let texts: Vec<&str> = json.split('"').map(|text| if is_payload(text) { "" } else { text }).collect();
+        Self::Other(texts.join("\""))
+    }
+}
+
+/// Whether what stands between two quotes of a JSON text is base64, line breaks (as escapes) and all.
+fn is_payload(text: &str) -> bool {
+    let data = match text.split_once(";base64,") {
+        Some((head, data)) if head.starts_with("data:") => data,
+        _ => text,
+    };
+    data.len() >= 256 && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=\\".contains(&byte))
 }
 
 /// A parsed message. Keys a chat API does not define are not part of it: the caller's own object keeps them.
@@ -159,8 +179,7 @@ impl Message {
             sum += match part {
                 Part::Text(text) => count_part(i, text),
                 Part::Other(json) => count(json),
-                Part::Image { low_detail: true } => u64::from(rule.image.low),
-                Part::Image { low_detail: false } => u64::from(rule.image.largest),
+                Part::Image { low_detail, size } => rule.image.tokens(*low_detail, *size),
             };
         }
         sum += self.refusal.as_deref().map_or(0, count);
@@ -174,5 +193,25 @@ impl ToolCall {
         u64::from(tokenizer.chat().per_call)
             + tokenizer.count(&self.name) as u64
             + tokenizer.count(&self.arguments) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_parts_leave_base64_out() {
+        let data = "Ab+/".repeat(64);
+        for payload in [&data, &format!("data:application/pdf;base64,{data}"), &format!("{data}\\n{data}==")] {
+            let json = format!(r#"{{"type": "file", "file": {{"data": "{payload}", "name": "a"}}}}"#);
+            let left = r#"{"type": "file", "file": {"data": "", "name": "a"}}"#;
+            assert_eq!(Part::other(&json), Part::Other(left.to_owned()));
+        }
+        let short = &data[4..];
+        for text in [short, &format!("{short} and more"), &format!("\u{e9}{data}"), &format!("{data};base64,")] {
+            let json = format!(r#"{{"text": "{text}"}}"#);
+            assert_eq!(Part::other(&json), Part::Other(json));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod text;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use rolecore_core::tokens::ImageSize;
 use rolecore_core::{Counted, Error, Message, Part, Role, Tokenizer, ToolCall};
 
 use oracle::{Case, check, check_rolling};
@@ -53,7 +54,7 @@ struct Anything<'a> {
 #[derive(Arbitrary, Debug)]
 enum AnyPart<'a> {
     Text(Text<'a>),
-    Image { low_detail: bool },
+    Image { low_detail: bool, data: &'a str },
     Other(&'a str),
 }
 
@@ -93,8 +94,10 @@ impl Anything<'_> {
     fn build(&self) -> (Message, bool) {
         let part = |part: &AnyPart<'_>| match part {
             AnyPart::Text(text) => Part::Text(text.build()),
-            AnyPart::Image { low_detail } => Part::Image { low_detail: *low_detail },
-            AnyPart::Other(json) => Part::Other((*json).to_owned()),
+            AnyPart::Image { low_detail, data } => {
+                Part::Image { low_detail: *low_detail, size: ImageSize::of_base64(data) }
+            }
+            AnyPart::Other(json) => Part::other(json),
         };
         let call = |&(id, name, arguments): &(&str, &str, &str)| ToolCall {
             id: id.to_owned(),

@@ -16,6 +16,7 @@ mod rolling;
 mod summary;
 mod text;
 mod tokens;
+mod tools;
 mod window;
 
 #[pymodule(gil_used = false)]

@@ -4,6 +4,7 @@ use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use rolecore_core::tokens::ImageSize;
 use rolecore_core::{Error, Message, Part, Role, ToolCall};
 
 use crate::arguments::{kind, wrong_kind};
@@ -44,13 +45,34 @@ impl Place {
         key: &Bound<'_, PyString>,
         what: &str,
     ) -> PyResult<Option<String>> {
-        match dict.get_item(key)? {
-            Some(value) if !value.is_none() => match value.cast::<PyString>() {
-                Ok(text) => Ok(Some(text_of(text)?.into_owned())),
-                Err(_) => Err(self.expected(format!("{what}{key}"), &value, "a str")),
-            },
-            _ => Ok(None),
+        let string = self.string_or_none(dict, key, what)?;
+        string.map(|string| Ok(text_of(&string)?.into_owned())).transpose()
+    }
+
+    /// The string under `key` itself: it may hold megabytes.
+    fn string_or_none<'py>(
+        &self,
+        dict: &Bound<'py, PyDict>,
+        key: &Bound<'py, PyString>,
+        what: &str,
+    ) -> PyResult<Option<Bound<'py, PyString>>> {
+        let Some(value) = dict.get_item(key)?.filter(|value| !value.is_none()) else { return Ok(None) };
+        match value.cast_into::<PyString>() {
+            Ok(string) => Ok(Some(string)),
+            Err(error) => Err(self.expected(format!("{what}{key}"), &error.into_inner(), "a str")),
         }
+    }
+
+    /// What `read` makes of the string under `key`: the size of an image that comes inside the message.
+    fn size(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        key: &Bound<'_, PyString>,
+        what: &str,
+        read: impl FnOnce(&str) -> Option<ImageSize>,
+    ) -> PyResult<Option<ImageSize>> {
+        let string = self.string_or_none(dict, key, what)?;
+        string.map_or(Ok(None), |string| Ok(read(&text_of(&string)?)))
     }
 }
 
@@ -130,18 +152,35 @@ fn parse_part(place: &Place, part: &Bound<'_, PyAny>, i: usize) -> PyResult<Part
     let what = format!("{whole}.");
     let part_type = place.text(dict, intern!(py, "type"), &what)?;
     match part_type.as_str() {
-        "text" => Ok(Part::Text(place.text(dict, intern!(py, "text"), &what)?)),
+        "text" | "input_text" | "output_text" => Ok(Part::Text(place.text(dict, intern!(py, "text"), &what)?)),
         "refusal" => Ok(Part::Text(place.text(dict, intern!(py, "refusal"), &what)?)),
         "image_url" => {
-            let image = dict.get_item(intern!(py, "image_url"))?;
-            let detail = match image.as_ref().and_then(|image| image.cast::<PyDict>().ok()) {
-                Some(image) => place.text_or_none(image, intern!(py, "detail"), &format!("{what}image_url."))?,
-                None => return Err(place.error(format!("{what}image_url is missing or not a dict"))),
+            let key = intern!(py, "image_url");
+            let Some(image) = dict.get_item(key)? else {
+                return Err(place.error(format!("{what}image_url is missing; it must be a dict")));
             };
-            Ok(Part::Image { low_detail: detail.as_deref() == Some("low") })
+            let what = format!("{what}image_url");
+            let image = place.dict(&image, &what)?;
+            parse_image(place, image, intern!(py, "url"), &format!("{what}."))
         }
-        _ => Ok(Part::Other(json(place, part, &whole)?)),
+        "input_image" => parse_image(place, dict, intern!(py, "image_url"), &what),
+        "image" => {
+            let key = intern!(py, "source");
+            let Some(source) = dict.get_item(key)? else { return Ok(Part::Image { low_detail: false, size: None }) };
+            let what = format!("{what}source");
+            let source = place.dict(&source, &what)?;
+            let size = place.size(source, intern!(py, "data"), &format!("{what}."), ImageSize::of_base64)?;
+            Ok(Part::Image { low_detail: false, size })
+        }
+        _ => Ok(Part::other(&json(place, part, &whole)?)),
     }
+}
+
+/// An image given by its URL under `key`, in the dict that holds its detail level.
+fn parse_image(place: &Place, dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>, what: &str) -> PyResult<Part> {
+    let detail = place.text_or_none(dict, intern!(dict.py(), "detail"), what)?;
+    let size = place.size(dict, key, what, ImageSize::of_url)?;
+    Ok(Part::Image { low_detail: detail.as_deref() == Some("low"), size })
 }
 
 /// What an assistant's message may hold instead of content: the reference to its audio, or the older function call.
@@ -150,25 +189,33 @@ fn parse_stand_ins(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<Part
     let mut parts = Vec::new();
     for key in [intern!(py, "audio"), intern!(py, "function_call")] {
         if let Some(value) = dict.get_item(key)?.filter(|value| !value.is_none()) {
-            parts.push(Part::Other(json(place, &value, &key.to_string())?));
+            parts.push(Part::other(&json(place, &value, &key.to_string())?));
         }
     }
     Ok(parts)
 }
 
-/// The JSON text of a part that has no counting rule of its own: what it is counted as.
 fn json(place: &Place, value: &Bound<'_, PyAny>, what: &str) -> PyResult<String> {
-    let options = PyDict::new(value.py());
+    json_text(value)?.ok_or_else(|| place.error(format!("{what} is not JSON")))
+}
+
+/// The JSON text of a value, on one line, with blanks after colons and commas; `None` if it has none.
+pub(crate) fn json_text(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let py = value.py();
+    let options = PyDict::new(py);
     options.set_item("ensure_ascii", false)?;
-    let dumps = value.py().import("json")?.getattr("dumps")?;
-    let text = dumps.call((value,), Some(&options)).map_err(|error| {
-        let py = value.py();
-        let is_no_json = error.is_instance_of::<PyTypeError>(py)
-            || error.is_instance_of::<PyValueError>(py)
-            || error.is_instance_of::<PyRecursionError>(py);
-        if is_no_json { place.error(format!("{what} is not JSON")) } else { error }
-    })?;
-    Ok(text_of(text.cast::<PyString>()?)?.into_owned())
+    let dumps = py.import("json")?.getattr("dumps")?;
+    match dumps.call((value,), Some(&options)) {
+        Ok(text) => Ok(Some(text_of(text.cast::<PyString>()?)?.into_owned())),
+        Err(error)
+            if error.is_instance_of::<PyTypeError>(py)
+                || error.is_instance_of::<PyValueError>(py)
+                || error.is_instance_of::<PyRecursionError>(py) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn parse_calls(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<ToolCall>> {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice, PyString, PyTuple};
-use rolecore_core::tokens::Side;
+use rolecore_core::tokens::{Side, Tool};
 
 use crate::arguments::{one_of, string, whole_number, wrong_kind};
 use crate::errors::{CoreError, TokenizerError};
 use crate::message::parse_all;
 use crate::text::text_of;
+use crate::tools;
 
 /// Texts under this many bytes are counted in less time than it takes to give the GIL away and get it back.
 const DETACH_BYTES: usize = 8192;
@@ -194,17 +195,22 @@ impl Tokenizer {
         Ok(string.get_item(slice)?.cast_into::<PyString>()?)
     }
 
-    /// Return the tokens that `messages` add to a request.
+    /// Return the tokens that `messages` and `tools` add to a request.
     ///
-    /// Additive: the sum over the messages of the model's per-message cost, role, name, content and tool calls. Reply priming
-    /// is apart: `reply_tokens`.
+    /// Additive: the sum over the messages of the model's per-message cost, role, name, content and tool calls, and what the
+    /// tools cost, which are in no message. Reply priming is apart: `reply_tokens`.
     ///
     /// Args:
-    ///     messages: an iterable of OpenAI-style dicts.
+    ///     messages: an iterable of OpenAI-style dicts. An image costs by its size where it comes in base64, else the most an
+    ///         image may cost. Base64 texts in audio and file parts are left out: no provider counts them as text, and none
+    ///         publishes a rule by their bytes.
+    ///     tools: the request's functions, an iterable of dicts as in Chat Completions, {"type": "function", "function": {"name",
+    ///         "description", "parameters"}}, or flat as in Responses. For OpenAI's encodings, exact by the published rule where
+    ///         properties are flat; nested ones and other keys are counted high.
     ///
     /// Raises:
     ///     MessageError: a message is not of the form a chat API takes.
-    ///     ArgumentError: `messages` is no iterable of dicts.
+    ///     ArgumentError: `messages` is no iterable of dicts, or a tool is no function of the forms above.
     ///
     /// Cost: one count of all text; the GIL is released above 8 kB.
     ///
@@ -213,11 +219,28 @@ impl Tokenizer {
     /// Example:
     ///     >>> rolecore.tokenizer("gpt-4o").count_messages([{"role": "user", "content": "hello"}])
     ///     5
-    #[pyo3(signature = (messages: "collections.abc.Iterable[dict[str, typing.Any]]") -> "int")]
-    fn count_messages(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<u64> {
+    ///     >>> tools = [{"type": "function", "function": {"name": "now", "description": "Tell the time."}}]
+    ///     >>> rolecore.tokenizer("gpt-4o").count_messages([], tools=tools)
+    ///     24
+    #[pyo3(signature = (
+        messages: "collections.abc.Iterable[dict[str, typing.Any]]",
+        *,
+        tools: "collections.abc.Iterable[dict[str, typing.Any]] | None" = None
+    ) -> "int")]
+    fn count_messages(
+        &self,
+        py: Python<'_>,
+        messages: &Bound<'_, PyAny>,
+        tools: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
         let messages = parse_all(messages, 0)?;
-        let n_bytes = messages.iter().map(|(message, _)| message.text_bytes()).sum();
-        Ok(detached(py, n_bytes, || messages.iter().map(|(message, _)| message.tokens(&self.inner)).sum()))
+        let tools = tools.map_or_else(|| Ok(Vec::new()), tools::parse_all)?;
+        let text_bytes = messages.iter().map(|(message, _)| message.text_bytes());
+        let n_bytes = text_bytes.chain(tools.iter().map(Tool::text_bytes)).sum();
+        Ok(detached(py, n_bytes, || {
+            let messages: u64 = messages.iter().map(|(message, _)| message.tokens(&self.inner)).sum();
+            messages + self.inner.count_tools(&tools)
+        }))
     }
 
     fn __repr__(&self) -> String {

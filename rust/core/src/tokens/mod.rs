@@ -11,13 +11,18 @@ mod cache;
 mod chat;
 mod classes;
 mod hf;
+<<<<<<< HEAD
 mod merge;
+=======
+mod image;
+>>>>>>> chat-costs
 mod models;
 mod pattern;
 mod scan;
 mod seams;
 pub(crate) mod slices;
 mod split;
+mod tools;
 mod truncate;
 mod vocab;
 mod words;
@@ -31,9 +36,15 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use crate::{Error, Result};
 use added::Added;
 use bpe::Bpe;
+<<<<<<< HEAD
 pub use chat::{ChatRule, ImageRule};
 use scan::{Family, Scanner};
+=======
+pub use chat::ChatRule;
+pub use image::{ImageRule, ImageSize};
+>>>>>>> chat-costs
 use split::Split;
+pub use tools::{Declaration, Tool, ToolForm, ToolRule};
 pub use truncate::Side;
 
 /// Counts, encodes and cuts texts as one model does. Cheap to share: all state is read-only.
