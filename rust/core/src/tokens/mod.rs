@@ -11,11 +11,8 @@ mod cache;
 mod chat;
 mod classes;
 mod hf;
-<<<<<<< HEAD
-mod merge;
-=======
 mod image;
->>>>>>> chat-costs
+mod merge;
 mod models;
 mod pattern;
 mod scan;
@@ -36,13 +33,9 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use crate::{Error, Result};
 use added::Added;
 use bpe::Bpe;
-<<<<<<< HEAD
-pub use chat::{ChatRule, ImageRule};
-use scan::{Family, Scanner};
-=======
 pub use chat::ChatRule;
 pub use image::{ImageRule, ImageSize};
->>>>>>> chat-costs
+use scan::{Family, Scanner};
 use split::Split;
 pub use tools::{Declaration, Tool, ToolForm, ToolRule};
 pub use truncate::Side;
@@ -135,18 +128,6 @@ impl Tokenizer {
             n += self.count_piece(&piece);
             Continue::<()>(())
         });
-        n
-    }
-
-    /// TEMP
-    pub fn pieces_only(&self, text: &str) -> usize {
-        let mut n = 0;
-        if let Some(scanner) = self.scanner() {
-            let _ = scanner.each(text, |start, end| {
-                n += (end - start) & 1;
-                Continue::<()>(())
-            });
-        }
         n
     }
 
