@@ -1,9 +1,9 @@
 //! A byte-level vocabulary: what a piece of text is made of.
 
-use super::cache::Owner;
+use super::cache::{Owner, Table};
 use super::merge::Merges;
 use super::seams::Seams;
-use super::words::{Key, SHORT, Words};
+use super::words::{Key, Words};
 
 /// Ids and ranks fit in this many bits, so that a pair and its rank fit in one `u64` (3 x 21 = 63 bits).
 pub(crate) const ID_BITS: u32 = 21;
@@ -13,13 +13,13 @@ pub(crate) const ID_BITS: u32 = 21;
 pub(crate) struct Bpe {
     tokens: Tokens,
     /// Tokens that merging their bytes gives.
-    words: Words,
+    pub(super) words: Words,
     /// Other tokens that a whole piece becomes all the same.
     unmerged: Option<Words>,
     merges: Merges,
     seams: Seams,
     max_len: usize,
-    owner: Owner,
+    pub(super) owner: Owner,
 }
 
 /// Which pieces that have the bytes of a token become that token.
@@ -142,36 +142,43 @@ impl Bpe {
 
     /// Number of tokens of a piece, which is UTF-8.
     pub(crate) fn count(&self, piece: &[u8]) -> usize {
-        self.count_at(piece, 0, piece.len())
-    }
-
-    /// Number of tokens of the piece `text[start..end]`.
-    #[inline]
-    pub(crate) fn count_at(&self, text: &[u8], start: usize, end: usize) -> usize {
-        match Key::new(text, start, end - start) {
-            Some(key) if self.words.holds(key) => 1,
-            _ => self.count_parts(text, start, end),
-        }
-    }
-
-    /// The same for a piece that is no short token.
-    #[inline(never)]
-    fn count_parts(&self, text: &[u8], start: usize, end: usize) -> usize {
-        if self.unmerged.as_ref().is_some_and(|unmerged| unmerged.find(&self.tokens, text, start, end).is_some()) {
+        if self.is_unmerged(piece, 0, piece.len()) {
             return 1;
         }
-        let (mut n, mut cache) = (0, self.owner.table());
-        self.each_part(text, start, end, |from, to| {
-            let is_piece = to - from == end - start;
-            if !(is_piece && to - from <= SHORT) && self.words.find(&self.tokens, text, from, to).is_some() {
-                n += 1;
-                return;
-            }
-            let part = &text[from..to];
-            let merge = || self.merges.count(&self.tokens, part);
-            n += cache.as_mut().map_or_else(merge, |cache| cache.count(part, merge));
+        let (mut n, mut table) = (0, None);
+        self.each_part(piece, 0, piece.len(), |start, end| {
+            n += match Key::new(piece, start, end - start) {
+                Some(key) if self.words.holds(key) => 1,
+                key => {
+                    let table = table.get_or_insert_with(|| self.owner.table()).as_mut();
+                    self.count_part(&piece[start..end], key, table)
+                }
+            };
         });
         n
+    }
+
+    /// Number of tokens of a part that is none of the short tokens; its key if it is short.
+    pub(super) fn count_part(&self, part: &[u8], key: Option<Key>, table: Option<&mut Table>) -> usize {
+        let merge = || self.merges.count(&self.tokens, part);
+        match (key, table) {
+            (None, _) if self.words.find(&self.tokens, part, 0, part.len()).is_some() => 1,
+            (_, None) => merge(),
+            (Some(key), Some(table)) => table.short(key, merge),
+            (None, Some(table)) => table.long(part, merge),
+        }
+    }
+
+    /// Whether there are tokens that merging does not give, and pieces become all the same.
+    #[inline]
+    pub(super) fn has_unmerged(&self) -> bool {
+        self.unmerged.is_some()
+    }
+
+    /// Whether a piece becomes a token that merging does not give.
+    #[inline]
+    pub(super) fn is_unmerged(&self, text: &[u8], start: usize, end: usize) -> bool {
+        self.unmerged.as_ref().is_some_and(|words| words.find(&self.tokens, text, start, end).is_some())
     }
 
     /// Append the tokens of a piece, which is UTF-8.
@@ -187,7 +194,7 @@ impl Bpe {
 
     /// Call `f` with the start and the end of each part of a piece that merges by itself.
     #[inline]
-    fn each_part(&self, text: &[u8], start: usize, end: usize, mut f: impl FnMut(usize, usize)) {
+    pub(super) fn each_part(&self, text: &[u8], start: usize, end: usize, mut f: impl FnMut(usize, usize)) {
         let mut at = start;
         while at < end {
             let next = self.seams.next(&text[..end], at);

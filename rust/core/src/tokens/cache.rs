@@ -1,6 +1,6 @@
 //! Remembers how many tokens a short part of a text is, where finding out takes merging.
 //!
-//! A fixed number of tables of a fixed size, shared by all vocabularies of the process: 5 MB once all are in use, whatever is
+//! A fixed number of tables of a fixed size, shared by all vocabularies of the process: 4 MB once all are in use, whatever is
 //! counted. A thread uses one table at a time, and goes without where another one holds it. A part has one place in a table and
 //! takes it from the part that was there: the whole part is stored and compared, so an answer is never another part's.
 
@@ -8,25 +8,30 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-const N_TABLES: usize = 4;
-/// Parts of up to 26 bytes have an entry of 32, those of up to 122 bytes, such as lines and banners, one of 128.
-const SHORT: usize = 26;
-const LONG: usize = 122;
-const N_SHORT: usize = 1 << 15;
-const N_LONG: usize = 1 << 11;
+use super::words::Key;
+use crate::simd::prefetch;
 
-/// A part, zero-padded; in the last word the vocabulary's number, the part's length and its tokens. Zeros where there is none.
-type Entry<const WORDS: usize> = [u64; WORDS];
+const N_TABLES: usize = 4;
+/// Parts of a key's length have an entry of 16 bytes, those of up to 122, such as lines and banners, one of 128.
+const N_SHORT: usize = 1 << 15;
+const N_LONG: usize = 1 << 12;
+const LONG: usize = 122;
+/// Where a long entry's last word holds its length and its tokens, above the vocabulary's number; a key leaves room for both.
+const LEN_SHIFT: u32 = 48;
+const COUNT_SHIFT: u32 = 56;
+const OWNER_BITS: u32 = 24;
 
 /// One table; empty until something is stored in it.
-pub(super) struct Cache {
-    short: Vec<Entry<4>>,
-    long: Vec<Entry<16>>,
+struct Cache {
+    /// Key, with the vocabulary's number and the tokens above it.
+    short: Vec<[u64; 2]>,
+    /// A part, zero-padded; in the last two bytes of the last word its length and its tokens, below them the vocabulary's number.
+    long: Vec<[u64; 16]>,
 }
 
 static TABLES: [Mutex<Cache>; N_TABLES] = [const { Mutex::new(Cache { short: Vec::new(), long: Vec::new() }) }; N_TABLES];
 
-/// What keeps the parts of vocabularies apart: none after the first four billion.
+/// What keeps the parts of vocabularies apart: none after the first 16 million.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner(Option<u32>);
 
@@ -34,73 +39,86 @@ impl Owner {
     /// A number that no vocabulary had before.
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
-        Self(next.ok())
+        let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n >> OWNER_BITS == 0).then_some(n + 1));
+        Self(next.ok().filter(|n| n >> OWNER_BITS == 0))
     }
 
     /// This thread's table, if no other uses it.
     pub(super) fn table(self) -> Option<Table> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static PLACE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % N_TABLES));
-        let owner = self.0?;
+        let owner = u64::from(self.0?);
         let place = PLACE.try_with(Cell::get).ok()?;
-        match TABLES[place].try_lock() {
-            Ok(cache) => Some(Table { cache, owner }),
+        let mut cache = match TABLES[place].try_lock() {
+            Ok(cache) => cache,
             // Whoever panicked left whole entries.
-            Err(TryLockError::Poisoned(error)) => Some(Table { cache: error.into_inner(), owner }),
-            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        if cache.short.len() < N_SHORT || cache.long.len() < N_LONG {
+            cache.short.resize(N_SHORT, [0; 2]);
+            cache.long.resize(N_LONG, [0; 16]);
         }
+        Some(Table { cache, owner })
     }
 }
 
 /// A table in use.
 pub(super) struct Table {
     cache: MutexGuard<'static, Cache>,
-    owner: u32,
+    owner: u64,
 }
 
 impl Table {
-    /// The tokens of a part: as remembered, or else by `count`.
     #[inline]
-    pub(super) fn count(&mut self, part: &[u8], count: impl FnOnce() -> usize) -> usize {
-        match part.len() {
-            ..=SHORT => look_up(&mut self.cache.short, N_SHORT, self.owner, part, count),
-            ..=LONG => look_up(&mut self.cache.long, N_LONG, self.owner, part, count),
-            _ => count(),
-        }
+    fn place(&self, key: Key) -> usize {
+        // The top bits choose among whole tokens: these are others.
+        (key.hash() >> 20 ^ self.owner) as usize % N_SHORT
     }
-}
 
-#[inline]
-fn look_up<const WORDS: usize>(
-    entries: &mut Vec<Entry<WORDS>>,
-    n_entries: usize,
-    owner: u32,
-    part: &[u8],
-    count: impl FnOnce() -> usize,
-) -> usize {
-    let mut key = [0; WORDS];
-    for (word, bytes) in key.iter_mut().zip(part.chunks(8)) {
-        let mut padded = [0; 8];
-        padded[..bytes.len()].copy_from_slice(bytes);
-        *word = u64::from_le_bytes(padded);
+    /// Bring the entry of a key into the processor's caches, for `short`.
+    #[inline]
+    pub(super) fn prefetch(&self, key: Key) {
+        prefetch(&self.cache.short[self.place(key)]);
     }
-    key[WORDS - 1] |= u64::from(owner) << 16 | (part.len() as u64) << 48;
-    let mix = |hash: u64, word: &u64| (hash.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let hash = key.iter().fold(0, mix);
-    if entries.is_empty() {
-        entries.resize(n_entries, [0; WORDS]);
+
+    /// The tokens of the part of this key: as remembered, or else by `count`.
+    #[inline]
+    pub(super) fn short(&mut self, key: Key, count: impl FnOnce() -> usize) -> usize {
+        let place = self.place(key);
+        let (low, high) = key.with(self.owner);
+        let held = &mut self.cache.short[place];
+        if held[0] == low && held[1] << 4 >> 4 == high {
+            return (held[1] >> 60) as usize;
+        }
+        let n = count();
+        // At most one token a byte: 12.
+        *held = [low, high | (n as u64) << 60];
+        n
     }
-    let held = &mut entries[(hash >> 32) as usize % n_entries];
-    // The top byte of the last word is the answer.
-    let mut held_key = *held;
-    held_key[WORDS - 1] &= u64::MAX >> 8;
-    if held_key == key {
-        return (held[WORDS - 1] >> 56) as usize;
+
+    /// The same for a part too long for a key.
+    pub(super) fn long(&mut self, part: &[u8], count: impl FnOnce() -> usize) -> usize {
+        if part.len() > LONG {
+            return count();
+        }
+        let mut key = [0; 16];
+        for (word, bytes) in key.iter_mut().zip(part.chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(padded);
+        }
+        // 122 bytes leave six: three of the number, one free, the length, the tokens.
+        key[15] |= self.owner << 16 | (part.len() as u64) << LEN_SHIFT;
+        let mix = |hash: u64, word: &u64| (hash.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let held = &mut self.cache.long[(key.iter().fold(0, mix) >> 32) as usize % N_LONG];
+        let held_key = held[15] & (u64::MAX >> 8);
+        if held[..15] == key[..15] && held_key == key[15] {
+            return (held[15] >> COUNT_SHIFT) as usize;
+        }
+        let n = count();
+        key[15] |= (n as u64) << COUNT_SHIFT;
+        *held = key;
+        n
     }
-    let n = count();
-    // At most one token a byte: it fits.
-    key[WORDS - 1] |= (n as u64) << 56;
-    *held = key;
-    n
 }

@@ -10,6 +10,7 @@ mod bpe;
 mod cache;
 mod chat;
 mod classes;
+mod counter;
 mod hf;
 mod image;
 mod merge;
@@ -33,6 +34,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use crate::{Error, Result};
 use added::Added;
 use bpe::Bpe;
+use counter::Counter;
 pub use chat::ChatRule;
 pub use image::{ImageRule, ImageSize};
 use scan::{Family, Scanner};
@@ -116,14 +118,15 @@ impl Tokenizer {
 
     /// Number of tokens of a text.
     pub fn count(&self, text: &str) -> usize {
-        let mut n = 0;
         if let Some(scanner) = self.scanner() {
+            let mut counter = Counter::new(&self.bpe, text.as_bytes());
             let _ = scanner.each(text, |start, end| {
-                n += self.bpe.count_at(text.as_bytes(), start, end);
+                counter.push(start, end);
                 Continue::<()>(())
             });
-            return n;
+            return counter.finish();
         }
+        let mut n = 0;
         self.each(text, &mut |piece| {
             n += self.count_piece(&piece);
             Continue::<()>(())

@@ -5,6 +5,7 @@
 //! which have the low ones, stand where their search begins.
 
 use super::bpe::{ID_BITS, Tokens};
+use crate::simd::prefetch;
 
 /// Bytes of a token that an entry holds.
 pub(super) const SHORT: usize = 12;
@@ -51,8 +52,20 @@ impl Key {
         Some(Self { low, high: high | (len as u64) << LEN_SHIFT })
     }
 
+    /// Whether the bytes are all ASCII.
     #[inline]
-    fn hash(self) -> u64 {
+    pub(super) fn is_ascii(self) -> bool {
+        (self.low | self.high) & 0x8080_8080_8080_8080 == 0
+    }
+
+    /// Both halves, with a number of up to 24 bits above them; the last four bits stay free.
+    #[inline]
+    pub(super) fn with(self, number: u64) -> (u64, u64) {
+        (self.low, self.high | number << ID_SHIFT)
+    }
+
+    #[inline]
+    pub(super) fn hash(self) -> u64 {
         (self.low ^ self.high.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xE703_7ED1_A0B4_28DB)
     }
 }
@@ -110,6 +123,12 @@ impl Words {
     #[inline]
     pub(super) fn holds(&self, key: Key) -> bool {
         self.short[self.place(key)][1] != 0
+    }
+
+    /// Bring the entry of a key into the processor's caches, for `holds`.
+    #[inline]
+    pub(super) fn prefetch(&self, key: Key) {
+        prefetch(&self.short[(key.hash() >> self.shift) as usize]);
     }
 
     /// The id of the token of `text[start..end]`.
