@@ -17,7 +17,7 @@ pub(crate) struct Bpe {
     /// Other tokens that a whole piece becomes all the same.
     unmerged: Option<Words>,
     merges: Merges,
-    seams: Seams,
+    pub(super) seams: Seams,
     max_len: usize,
     pub(super) owner: Owner,
 }
@@ -146,9 +146,9 @@ impl Bpe {
             return 1;
         }
         let (mut n, mut table) = (0, None);
-        self.each_part(piece, 0, piece.len(), |start, end| {
+        self.seams.each_part(piece, 0, piece.len(), |start, end| {
             n += match Key::new(piece, start, end - start) {
-                Some(key) if self.words.holds(key) => 1,
+                Some(key) if self.words.holds(key, self.words.announce(key)) => 1,
                 key => {
                     let table = table.get_or_insert_with(|| self.owner.table()).as_mut();
                     self.count_part(&piece[start..end], key, table)
@@ -186,21 +186,10 @@ impl Bpe {
         if let Some(id) = self.unmerged.as_ref().and_then(|words| words.find(&self.tokens, piece, 0, piece.len())) {
             return out.push(id);
         }
-        self.each_part(piece, 0, piece.len(), |from, to| match self.words.find(&self.tokens, piece, from, to) {
+        self.seams.each_part(piece, 0, piece.len(), |from, to| match self.words.find(&self.tokens, piece, from, to) {
             Some(id) => out.push(id),
             None => self.merges.encode(&self.tokens, &piece[from..to], out),
         });
-    }
-
-    /// Call `f` with the start and the end of each part of a piece that merges by itself.
-    #[inline]
-    pub(super) fn each_part(&self, text: &[u8], start: usize, end: usize, mut f: impl FnMut(usize, usize)) {
-        let mut at = start;
-        while at < end {
-            let next = self.seams.next(&text[..end], at);
-            f(at, next);
-            at = next;
-        }
     }
 }
 

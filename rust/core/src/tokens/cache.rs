@@ -1,8 +1,8 @@
 //! Remembers how many tokens a short part of a text is, where finding out takes merging.
 //!
 //! A fixed number of tables of a fixed size, shared by all vocabularies of the process: 4 MB once all are in use, whatever is
-//! counted. A thread uses one table at a time, and goes without where another one holds it. A part has one place in a table and
-//! takes it from the part that was there: the whole part is stored and compared, so an answer is never another part's.
+//! counted. A thread uses one table at a time, and goes without where another one holds it. A part has a place for two in a table, and
+//! takes it from the older of them: the whole part is stored and compared, so an answer is never another part's.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -13,8 +13,8 @@ use crate::simd::prefetch;
 
 const N_TABLES: usize = 4;
 /// Parts of a key's length have an entry of 16 bytes, those of up to 122, such as lines and banners, one of 128.
-const N_SHORT: usize = 1 << 15;
-const N_LONG: usize = 1 << 12;
+const N_SHORT: usize = 1 << 14;
+const N_LONG: usize = 1 << 11;
 const LONG: usize = 122;
 /// Where a long entry's last word holds its length and its tokens, above the vocabulary's number; a key leaves room for both.
 const LEN_SHIFT: u32 = 48;
@@ -24,9 +24,9 @@ const OWNER_BITS: u32 = 24;
 /// One table; empty until something is stored in it.
 struct Cache {
     /// Key, with the vocabulary's number and the tokens above it.
-    short: Vec<[u64; 2]>,
+    short: Vec<[[u64; 2]; 2]>,
     /// A part, zero-padded; in the last two bytes of the last word its length and its tokens, below them the vocabulary's number.
-    long: Vec<[u64; 16]>,
+    long: Vec<[[u64; 16]; 2]>,
 }
 
 static TABLES: [Mutex<Cache>; N_TABLES] = [const { Mutex::new(Cache { short: Vec::new(), long: Vec::new() }) }; N_TABLES];
@@ -56,8 +56,8 @@ impl Owner {
             Err(TryLockError::WouldBlock) => return None,
         };
         if cache.short.len() < N_SHORT || cache.long.len() < N_LONG {
-            cache.short.resize(N_SHORT, [0; 2]);
-            cache.long.resize(N_LONG, [0; 16]);
+            cache.short.resize(N_SHORT, [[0; 2]; 2]);
+            cache.long.resize(N_LONG, [[0; 16]; 2]);
         }
         Some(Table { cache, owner })
     }
@@ -72,11 +72,11 @@ pub(super) struct Table {
 impl Table {
     #[inline]
     fn place(&self, key: Key) -> usize {
-        // The top bits choose among whole tokens: these are others.
-        (key.hash() >> 20 ^ self.owner) as usize % N_SHORT
+        // The lower bits of a hash know the first bytes only.
+        (key.hash() >> 48 ^ self.owner) as usize % N_SHORT
     }
 
-    /// Bring the entry of a key into the processor's caches, for `short`.
+    /// Bring the entries of a key into the processor's caches, for `short`.
     #[inline]
     pub(super) fn prefetch(&self, key: Key) {
         prefetch(&self.cache.short[self.place(key)]);
@@ -85,15 +85,17 @@ impl Table {
     /// The tokens of the part of this key: as remembered, or else by `count`.
     #[inline]
     pub(super) fn short(&mut self, key: Key, count: impl FnOnce() -> usize) -> usize {
-        let place = self.place(key);
         let (low, high) = key.with(self.owner);
-        let held = &mut self.cache.short[place];
-        if held[0] == low && held[1] << 4 >> 4 == high {
-            return (held[1] >> 60) as usize;
+        let place = self.place(key);
+        let pair = &mut self.cache.short[place];
+        for held in *pair {
+            if held[0] == low && held[1] << 4 >> 4 == high {
+                return (held[1] >> 60) as usize;
+            }
         }
         let n = count();
         // At most one token a byte: 12.
-        *held = [low, high | (n as u64) << 60];
+        *pair = [[low, high | (n as u64) << 60], pair[0]];
         n
     }
 
@@ -111,14 +113,15 @@ impl Table {
         // 122 bytes leave six: three of the number, one free, the length, the tokens.
         key[15] |= self.owner << 16 | (part.len() as u64) << LEN_SHIFT;
         let mix = |hash: u64, word: &u64| (hash.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let held = &mut self.cache.long[(key.iter().fold(0, mix) >> 32) as usize % N_LONG];
-        let held_key = held[15] & (u64::MAX >> 8);
-        if held[..15] == key[..15] && held_key == key[15] {
-            return (held[15] >> COUNT_SHIFT) as usize;
+        let pair = &mut self.cache.long[(key.iter().fold(0, mix) >> 32) as usize % N_LONG];
+        for held in &*pair {
+            if held[..15] == key[..15] && held[15] & (u64::MAX >> 8) == key[15] {
+                return (held[15] >> COUNT_SHIFT) as usize;
+            }
         }
         let n = count();
         key[15] |= (n as u64) << COUNT_SHIFT;
-        *held = key;
+        *pair = [key, pair[0]];
         n
     }
 }

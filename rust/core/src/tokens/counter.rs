@@ -15,8 +15,10 @@ pub(super) struct Counter<'t> {
     bpe: &'t Bpe,
     text: &'t [u8],
     /// Parts to be looked up among the tokens, then those that are none, to be looked up among the counts of merged ones.
-    parts: Queue,
-    merged: Queue,
+    parts: [Part; WAITING],
+    merged: [Part; WAITING],
+    n_parts: usize,
+    n_merged: usize,
     table: Option<Table>,
     tokens: usize,
 }
@@ -25,43 +27,21 @@ pub(super) struct Counter<'t> {
 struct Part {
     key: Key,
     start: usize,
-    end: usize,
-}
-
-/// The last few parts.
-#[derive(Default)]
-struct Queue {
-    parts: [Part; WAITING],
-    n_pushed: usize,
-}
-
-impl Queue {
-    /// Add a part, and take the oldest if there is no room for both.
-    #[inline]
-    fn push(&mut self, part: Part) -> Option<Part> {
-        let oldest = std::mem::replace(&mut self.parts[self.n_pushed % WAITING], part);
-        self.n_pushed += 1;
-        (self.n_pushed > WAITING).then_some(oldest)
-    }
-
-    /// Take all parts.
-    fn take(&mut self) -> impl Iterator<Item = Part> + use<> {
-        let (parts, n) = (self.parts, std::mem::take(&mut self.n_pushed));
-        (n.saturating_sub(WAITING)..n).map(move |i| parts[i % WAITING])
-    }
+    /// Where its look-up begins.
+    place: usize,
 }
 
 impl<'t> Counter<'t> {
     pub(super) fn new(bpe: &'t Bpe, text: &'t [u8]) -> Self {
-        let table = bpe.owner.table();
-        Self { bpe, text, parts: Queue::default(), merged: Queue::default(), table, tokens: 0 }
+        let (parts, table) = ([Part::default(); WAITING], bpe.owner.table());
+        Self { bpe, text, parts, merged: parts, n_parts: 0, n_merged: 0, table, tokens: 0 }
     }
 
     /// Take the piece `text[start..end]`.
     #[inline]
     pub(super) fn push(&mut self, start: usize, end: usize) {
         match Key::new(self.text, start, end - start) {
-            Some(key) if key.is_ascii() && !self.bpe.has_unmerged() => self.push_part(Part { key, start, end }),
+            Some(key) if key.is_ascii() && !self.bpe.has_unmerged() => self.push_part(key, start),
             _ => self.push_parts(start, end),
         }
     }
@@ -73,46 +53,60 @@ impl<'t> Counter<'t> {
             return;
         }
         let (bpe, text) = (self.bpe, self.text);
-        bpe.each_part(text, start, end, |start, end| match Key::new(text, start, end - start) {
-            Some(key) => self.push_part(Part { key, start, end }),
+        bpe.seams.each_part(text, start, end, |start, end| match Key::new(text, start, end - start) {
+            Some(key) => self.push_part(key, start),
             None => self.tokens += bpe.count_part(&text[start..end], None, self.table.as_mut()),
         });
     }
 
     #[inline]
-    fn push_part(&mut self, part: Part) {
-        self.bpe.words.prefetch(part.key);
-        if let Some(part) = self.parts.push(part) {
-            self.look_up(part);
+    fn push_part(&mut self, key: Key, start: usize) {
+        let place = self.bpe.words.announce(key);
+        let slot = self.n_parts % WAITING;
+        if self.n_parts >= WAITING {
+            self.settle(slot);
         }
+        self.parts[slot] = Part { key, start, place };
+        self.n_parts += 1;
     }
 
     #[inline]
-    fn look_up(&mut self, part: Part) {
-        if self.bpe.words.holds(part.key) {
+    fn settle(&mut self, slot: usize) {
+        let Part { key, place, .. } = self.parts[slot];
+        if self.bpe.words.holds(key, place) {
             self.tokens += 1;
         } else {
-            self.push_merged(part);
+            self.push_merged(slot);
         }
     }
 
-    fn push_merged(&mut self, part: Part) {
+    #[inline(never)]
+    fn push_merged(&mut self, slot: usize) {
+        let part = self.parts[slot];
         if let Some(table) = &self.table {
             table.prefetch(part.key);
         }
-        if let Some(part) = self.merged.push(part) {
-            self.count_merged(part);
+        let slot = self.n_merged % WAITING;
+        if self.n_merged >= WAITING {
+            self.settle_merged(slot);
         }
+        self.merged[slot] = part;
+        self.n_merged += 1;
     }
 
-    fn count_merged(&mut self, Part { key, start, end }: Part) {
-        self.tokens += self.bpe.count_part(&self.text[start..end], Some(key), self.table.as_mut());
+    fn settle_merged(&mut self, slot: usize) {
+        let Part { key, start, .. } = self.merged[slot];
+        self.tokens += self.bpe.count_part(&self.text[start..start + key.len()], Some(key), self.table.as_mut());
     }
 
     /// Tokens of all pieces.
     pub(super) fn finish(mut self) -> usize {
-        self.parts.take().for_each(|part| self.look_up(part));
-        self.merged.take().for_each(|part| self.count_merged(part));
+        for i in self.n_parts.saturating_sub(WAITING)..self.n_parts {
+            self.settle(i % WAITING);
+        }
+        for i in self.n_merged.saturating_sub(WAITING)..self.n_merged {
+            self.settle_merged(i % WAITING);
+        }
         self.tokens
     }
 }

@@ -52,32 +52,46 @@ impl Seams {
         self.joined[pair / 64] |= 1 << (pair % 64);
     }
 
-    /// The end of the part that begins at `at`: the next seam, or the end of the text; `text` is UTF-8.
+    /// Call `f` with the start and the end of each part between the seams of `text[start..end]`, which is UTF-8.
     #[inline]
-    pub(super) fn next(&self, text: &[u8], mut at: usize) -> usize {
-        while let Some(block) = text[at..].first_chunk()
+    pub(super) fn each_part(&self, text: &[u8], start: usize, end: usize, mut f: impl FnMut(usize, usize)) {
+        let (text, mut from, mut at) = (&text[..end], start, start);
+        while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk)
             && u64::from_le_bytes(*block) & 0x8080_8080_8080_8080 == 0
         {
             at += 7; // the last of them may stand before a seam
         }
-        let mut before = character(text, at);
-        at += len_of(text[at]);
-        while let Some(&first) = text.get(at) {
-            let next = character(text, at);
-            if (before >= 0x80 || next >= 0x80) && self.is_seam(before, text[at - 1], next, first) {
-                return at;
+        if at < end {
+            let mut before = character(text, at);
+            at += len_of(text[at]);
+            while at < end {
+                // Whether there is a seam is a coin toss: first they are all found, without a branch on it.
+                let (mut seams, mut n) = ([0; 32], 0);
+                while at < end && n < seams.len() {
+                    let next = character(text, at);
+                    seams[n] = at;
+                    n += usize::from(self.is_seam(before, text[at - 1], next, text[at]));
+                    before = next;
+                    at += len_of(text[at]);
+                }
+                for &seam in &seams[..n] {
+                    f(from, seam);
+                    from = seam;
+                }
             }
-            before = next;
-            at += len_of(first);
         }
-        text.len()
+        if from < end {
+            f(from, end);
+        }
     }
 
+    /// Whether no token reaches over a place: the characters around it, the byte before it and the byte behind it.
     #[inline]
     fn is_seam(&self, before: usize, last: u8, next: usize, first: u8) -> bool {
-        let is_set = |bit: usize| self.joined[bit / 64] >> (bit % 64) & 1;
+        let is_set = |bit: usize| self.joined[bit / 64] >> (bit % 64);
         let is_cut = self.cut[usize::from(first & 0x3F)][usize::from(last >> 6)] >> (last & 0x3F) & u64::from(first >> 7);
-        is_set(pair_bit(before, next)) | is_set(end_bit(last, next)) | is_cut == 0
+        let both_ascii = u64::from((last | first) < 0x80);
+        (is_set(pair_bit(before, next)) | is_set(end_bit(last, next)) | is_cut | both_ascii) & 1 == 0
     }
 }
 

@@ -52,6 +52,11 @@ impl Key {
         Some(Self { low, high: high | (len as u64) << LEN_SHIFT })
     }
 
+    #[inline]
+    pub(super) fn len(self) -> usize {
+        (self.high >> LEN_SHIFT & 0xF) as usize
+    }
+
     /// Whether the bytes are all ASCII.
     #[inline]
     pub(super) fn is_ascii(self) -> bool {
@@ -108,10 +113,10 @@ impl Words {
         for id in ids {
             let bytes = tokens.bytes_of(id);
             if let Some(key) = Key::new(bytes, 0, bytes.len()) {
-                let at = words.place(key);
+                let at = words.place(key, words.announce(key));
                 words.short[at] = [key.low, key.high | u64::from(id) << ID_SHIFT];
             } else {
-                let hash = bytes_hash(bytes);
+                let hash = ends_hash(bytes);
                 let at = words.long.find(hash, |_| false);
                 words.long.set(at, hash & TAG | u64::from(id));
             }
@@ -119,16 +124,18 @@ impl Words {
         words
     }
 
-    /// Whether a key is that of a token.
+    /// Where the look-up of a key begins; what is there is on its way into the processor's caches.
     #[inline]
-    pub(super) fn holds(&self, key: Key) -> bool {
-        self.short[self.place(key)][1] != 0
+    pub(super) fn announce(&self, key: Key) -> usize {
+        let place = (key.hash() >> self.shift) as usize;
+        prefetch(&self.short[place]);
+        place
     }
 
-    /// Bring the entry of a key into the processor's caches, for `holds`.
+    /// Whether a key is that of a token; its look-up begins at `place`.
     #[inline]
-    pub(super) fn prefetch(&self, key: Key) {
-        prefetch(&self.short[(key.hash() >> self.shift) as usize]);
+    pub(super) fn holds(&self, key: Key, place: usize) -> bool {
+        self.short[self.place(key, place)][1] != 0
     }
 
     /// The id of the token of `text[start..end]`.
@@ -136,7 +143,7 @@ impl Words {
     pub(super) fn find(&self, tokens: &Tokens, text: &[u8], start: usize, end: usize) -> Option<u32> {
         match Key::new(text, start, end - start) {
             Some(key) => {
-                let [_, high] = self.short[self.place(key)];
+                let [_, high] = self.short[self.place(key, self.announce(key))];
                 (high != 0).then_some((high >> ID_SHIFT) as u32)
             }
             None => self.long(tokens, &text[start..end]),
@@ -149,15 +156,14 @@ impl Words {
         if bytes.is_empty() || bytes.len() > self.max_len {
             return None;
         }
-        let hash = bytes_hash(bytes);
+        let hash = ends_hash(bytes);
         let is_it = |slot: u64| (slot ^ hash) & TAG == 0 && tokens.bytes_of(low_id(slot)) == bytes;
         self.long.get(self.long.find(hash, is_it)).map(low_id)
     }
 
     /// The entry of a key, or the free one where it would be.
     #[inline]
-    fn place(&self, key: Key) -> usize {
-        let mut at = (key.hash() >> self.shift) as usize;
+    fn place(&self, key: Key, mut at: usize) -> usize {
         loop {
             let [low, high] = self.short[at];
             if (low == key.low && high & KEY == key.high) || high == 0 {
@@ -213,14 +219,10 @@ pub(super) fn low_id(slot: u64) -> u32 {
     (slot & ((1 << ID_BITS) - 1)) as u32
 }
 
-/// Eight bytes at a time: multiply, fold the high half down. The length is mixed in first, so padding cannot collide.
-fn bytes_hash(bytes: &[u8]) -> u64 {
-    let mut hash = (bytes.len() as u64).wrapping_mul(0xA076_1D64_78BD_642F);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        hash ^= hash >> 32;
-    }
-    hash.wrapping_mul(0xE703_7ED1_A0B4_28DB)
+/// Of the length and both ends of more than 12 bytes: few tokens agree in those, and they are compared in full.
+fn ends_hash(bytes: &[u8]) -> u64 {
+    let eight = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let (first, last) = (eight(bytes.first_chunk()), eight(bytes.last_chunk()));
+    let hash = (first ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (hash ^ hash >> 32 ^ last).wrapping_mul(0xE703_7ED1_A0B4_28DB)
 }
