@@ -32,8 +32,9 @@ pub(super) struct Merges {
     pairs: Slots,
     /// Bits of the hashes of all pairs: most pairs that do not merge are told by one look at a small table.
     filter: Vec<u64>,
-    /// Token id of each merge, by rank.
+    /// Token id of each merge, by rank; none where it is the rank and `first_id`, as it mostly is.
     joined: Vec<u32>,
+    first_id: u32,
     /// Whether each merge joins what bytes and earlier merges made.
     is_ordered: bool,
 }
@@ -51,8 +52,12 @@ impl Merges {
             let bit = filter_bit(hash);
             filter[bit / 64] |= 1 << (bit % 64);
         }
-        let joined = merges.iter().map(|merge| merge[2]).collect();
-        let mut made = Self { byte_ids: *byte_ids, byte_ranks: Vec::new(), pairs, filter, joined, is_ordered: is_ordered(byte_ids, merges) };
+        let first_id = merges.first().map_or(0, |merge| merge[2]);
+        let is_joined_in_order = merges.iter().zip(first_id..).all(|(merge, id)| merge[2] == id);
+        let joined = if is_joined_in_order { Vec::new() } else { merges.iter().map(|merge| merge[2]).collect() };
+        let is_ordered = is_ordered(byte_ids, merges);
+        let byte_ranks = Vec::new();
+        let mut made = Self { byte_ids: *byte_ids, byte_ranks, pairs, filter, joined, first_id, is_ordered };
         let pair_of = |pair: usize| made.rank(byte_ids[pair >> 8], byte_ids[pair & 0xFF]);
         made.byte_ranks = (0..1 << 16).map(pair_of).collect();
         made
@@ -67,6 +72,12 @@ impl Merges {
             return NONE;
         }
         self.pairs.get(self.pairs.find(hash, |slot| slot >> ID_BITS == key)).map_or(NONE, low_id)
+    }
+
+    /// The token that the merge of a rank gives.
+    #[inline]
+    fn joined(&self, rank: u32) -> u32 {
+        self.joined.get(rank as usize).copied().unwrap_or(self.first_id + rank)
     }
 
     fn byte_rank(&self, pair: &[u8]) -> u32 {
@@ -113,7 +124,7 @@ impl Merges {
                 return live;
             }
             let at = (least & 63) as usize;
-            ids[at] = self.joined[(least >> 6) as usize];
+            ids[at] = self.joined(least >> 6);
             // The token behind goes; it is there, since a pair was.
             let behind = live & (u64::MAX << at) & !(1 << at);
             let gone = behind.trailing_zeros() as usize & 63;
@@ -145,6 +156,9 @@ impl Merges {
         let len_of = |id: u32| tokens.bytes_of(id).len();
         // The window begins at `at`; the last token before it begins at `last`.
         let (mut at, mut size, mut last) = (0, SCAN, None);
+        // Bytes of two tokens that stay apart, and where the second begins. A run of one character has the same windows and the
+        // same two all along.
+        let mut apart: (&[u8], usize) = (&[], 0);
         let (mut ids, mut next_ids) = (Vec::new(), Vec::new());
         self.window(&piece[..size.min(piece.len())], &mut ids);
         while at + size < piece.len() {
@@ -155,11 +169,17 @@ impl Merges {
             }
             if n >= MIN_TAKEN {
                 let next_size = if n >= MANY_TAKEN { (size / 4).max(SCAN) } else { size };
+                let next = &piece[end..piece.len().min(end + next_size)];
                 next_ids.clear();
-                self.window(&piece[end..piece.len().min(end + next_size)], &mut next_ids);
-                if self.stay_apart(&piece[start..end + len_of(next_ids[0])], end - start) {
+                if *next == piece[at..at + size] {
+                    next_ids.extend_from_slice(&ids);
+                } else {
+                    self.window(next, &mut next_ids);
+                }
+                let pair = (&piece[start..end + len_of(next_ids[0])], end - start);
+                if pair == apart || self.stay_apart(pair.0, pair.1) {
                     out.extend_from_slice(&ids[..n]);
-                    (at, size, last) = (end, next_size, Some(start));
+                    (at, size, last, apart) = (end, next_size, Some(start), pair);
                     std::mem::swap(&mut ids, &mut next_ids);
                     continue;
                 }
@@ -216,7 +236,7 @@ impl Merges {
             }
             let gone = next[here] as usize;
             let after = next[gone] as usize;
-            ids[here] = self.joined[rank as usize];
+            ids[here] = self.joined(rank);
             ranks[gone] = NONE;
             next[here] = next[gone];
             ranks[here] = NONE;

@@ -13,7 +13,7 @@ impl Merges {
             let ranks = ids.windows(2).map(|pair| self.rank(pair[0], pair[1]));
             match ranks.zip(0..).min() {
                 Some((rank, at)) if rank != NONE => {
-                    ids[at] = self.joined[rank as usize];
+                    ids[at] = self.joined(rank);
                     ids.remove(at + 1);
                 }
                 _ => return ids,
