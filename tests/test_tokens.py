@@ -318,3 +318,127 @@ def test_tokenizer_json_cut_short_says_where(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(rolecore.TokenizerError, match="not a whole"):
         rolecore.tokenizer(path)
+
+
+def test_count_until_gives_the_count_up_to_its_limit(o200k: rolecore.Tokenizer) -> None:
+    text = "The quick brown fox 你好 " * 50
+    n = o200k.count(text)
+    assert o200k.count_until(text, n) == n
+    assert o200k.count_until(text, 10**30) == n
+    assert o200k.count_until(text, n - 1) is None
+    assert o200k.count_until("", 0) == 0
+    assert o200k.count_until("a", 0) is None
+    with pytest.raises(rolecore.ArgumentError, match="limit is -1"):
+        o200k.count_until(text, -1)
+    with pytest.raises(rolecore.ArgumentError, match="text is None; it must be a str"):
+        o200k.count_until(None, 1)  # type: ignore[arg-type]
+
+
+def test_count_batch_by_threads_is_the_same(o200k: rolecore.Tokenizer) -> None:
+    texts = ["word, 你好 " * (i * i % 90) for i in range(200)]
+    for threads in (1, 2, 7, 10**30):
+        assert o200k.count_batch(texts, threads=threads) == [o200k.count(text) for text in texts]
+    with pytest.raises(rolecore.ArgumentError, match="threads is 0; it must be an int from 1"):
+        o200k.count_batch(texts, threads=0)
+
+
+def test_allowed_special_tokens_are_tokens() -> None:
+    tok = rolecore.tokenizer("o200k_harmony")
+    text = "<|start|>user<|message|>hi<|end|>"
+    ids = [200006, 1428, 200008, 3686, 200007]
+    for allowed in ("all", {"<|start|>", "<|message|>", "<|end|>"}, ["<|end|>", "<|start|>", "<|message|>"]):
+        assert tok.encode(text, allowed_special=allowed) == ids
+        assert tok.count(text, allowed_special=allowed) == len(ids)
+    assert tok.encode(text, allowed_special=()) == tok.encode(text)
+    assert tok.count(text, allowed_special=("<|end|>",)) == tok.count(text[:-7]) + 1
+
+
+@pytest.mark.parametrize("bad", ["<|end|>", "", 3, None, [3], b"all"])
+def test_allowed_special_of_another_kind_is_refused(o200k: rolecore.Tokenizer, bad: Any) -> None:
+    with pytest.raises(rolecore.ArgumentError, match='allowed_special is .*; it must be "all" or an iterable of strings'):
+        o200k.count("text", allowed_special=bad)
+
+
+def test_allowed_special_unknown_to_the_tokenizer_is_refused(o200k: rolecore.Tokenizer) -> None:
+    with pytest.raises(rolecore.TokenizerError, match=r'"<\|start\|>" is no special token.*it has 2.*<\|endoftext\|>'):
+        o200k.encode("text", allowed_special=["<|start|>"])
+
+
+def test_allowed_special_of_a_file_are_its_own(tmp_path: Path) -> None:
+    tok = rolecore.tokenizer(write(tmp_path / "tokenizer.json", tiny_file()))
+    assert tok.encode("ab<|im_start|><think>", allowed_special="all") == [256, 301, 300]
+    assert tok.count("ab<|im_start|><think>") > 3
+    with pytest.raises(rolecore.TokenizerError, match="<think>.* is no special token"):
+        tok.count("ab", allowed_special=["<think>"])
+    file = tiny_file()
+    file["added_tokens"][1]["lstrip"] = True
+    bent = rolecore.tokenizer(write(tmp_path / "bent.json", file))
+    assert bent.count("ab") == 1
+    with pytest.raises(rolecore.TokenizerError, match="special token 301 takes blanks"):
+        bent.count("ab", allowed_special="all")
+
+
+@given(parts=st.lists(TEXTS | st.text(max_size=3), max_size=12))
+def test_stream_count_is_that_of_the_text_so_far(parts: list[str]) -> None:
+    for name in KNOWN:
+        tok = rolecore.tokenizer(name)
+        stream = tok.stream()
+        assert stream.tokens == 0
+        for i, part in enumerate(parts):
+            stream.append(part)
+            assert stream.tokens == tok.count("".join(parts[: i + 1]))
+
+
+def test_stream_of_a_file_counts_tokens_across_parts(tmp_path: Path) -> None:
+    tok = rolecore.tokenizer(write(tmp_path / "tokenizer.json", tiny_file()))
+    stream = tok.stream()
+    for part, n in (("a", 1), ("b", 1), ("c <thi", 6), ("nk>", 3)):
+        stream.append(part)
+        assert stream.tokens == n
+
+
+def test_stream_append_of_no_string_is_refused_and_changes_nothing(o200k: rolecore.Tokenizer) -> None:
+    stream = o200k.stream()
+    stream.append("hello\ud800")
+    with pytest.raises(rolecore.ArgumentError, match="part is of type bytes; it must be a str"):
+        stream.append(b" world")  # type: ignore[arg-type]
+    stream.append(" world")
+    assert stream.tokens == o200k.count("hello\ufffd world")
+
+
+def test_stream_from_many_threads_counts_every_part(o200k: rolecore.Tokenizer) -> None:
+    stream = o200k.stream()
+
+    def add() -> None:
+        for _ in range(200):
+            stream.append(" hello")
+            assert stream.tokens > 0
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stream.tokens == 1600
+
+
+def test_count_many_vocabularies_in_many_threads_do_not_mix(tmp_path: Path) -> None:
+    """The merged parts that are remembered are those of one vocabulary each."""
+    files = [tiny_file(merges=merges) for merges in (["a b", "ab c"], ["a b"], [])]
+    toks = [rolecore.tokenizer(write(tmp_path / f"{i}.json", file)) for i, file in enumerate(files)]
+    toks += [rolecore.tokenizer(name) for name in KNOWN]
+    texts = ["abcab xabcabcabz", "bcabc", "zqxjkv" * 3, "abc" * 40]
+    expected = [[len(tok.encode(text)) for text in texts] for tok in toks]
+    wrong: list[object] = []
+
+    def count() -> None:
+        for _ in range(100):
+            for tok, counts in zip(toks, expected, strict=True):
+                wrong.extend(n for text, n in zip(texts, counts, strict=True) if tok.count(text) != n)
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rolecore._core import RetainController as RetainController
     from rolecore._core import RollingWindow as RollingWindow
     from rolecore._core import Tokenizer as Tokenizer
+    from rolecore._core import TokenStream as TokenStream
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import tokenizer as tokenizer
@@ -44,6 +45,7 @@ _HOME = {
     "Report": "_core",
     "RollingWindow": "_core",
     "Tokenizer": "_core",
+    "TokenStream": "_core",
     "Window": "_core",
     "fit": "context",
     "tokenizer": "_core",

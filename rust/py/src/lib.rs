@@ -13,6 +13,7 @@ mod message;
 mod report;
 mod retain;
 mod rolling;
+mod stream;
 mod summary;
 mod text;
 mod tokens;
@@ -35,6 +36,8 @@ mod _core {
     use crate::retain::{RetainController, compute_retain_ratio};
     #[pymodule_export]
     use crate::rolling::RollingWindow;
+    #[pymodule_export]
+    use crate::stream::TokenStream;
     #[pymodule_export]
     use crate::tokens::{Tokenizer, tokenizer};
     #[pymodule_export]

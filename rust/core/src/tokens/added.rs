@@ -1,6 +1,6 @@
-//! Tokens a `tokenizer.json` adds to its vocabulary: matched in the text as a whole, before it is split.
+//! Tokens with a text of their own: matched as a whole, before a text is split.
 //!
-//! Those marked special are only decoded: in a text they are ordinary text. They still take part in the search, as they do in
+//! Those marked special are ordinary text unless a caller allows them. They still take part in the search, as they do in
 //! `tokenizers`, where a special token hides the shorter ones that overlap it.
 
 use std::ops::ControlFlow::{self, Continue};
@@ -8,21 +8,47 @@ use std::ops::ControlFlow::{self, Continue};
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 
 use super::Piece;
+use crate::{Error, Result};
 
 /// One added token, as the file has it.
+#[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: u32,
     pub(crate) content: String,
     pub(crate) is_special: bool,
     /// Matched after the text is normalised, not before.
     pub(crate) is_normalised: bool,
+    /// `lstrip`, `rstrip` or `single_word`, which are not done here.
+    pub(crate) takes_blanks: bool,
+}
+
+/// Which special tokens are tokens in a text; all others are ordinary text, so that nobody can smuggle one in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Specials<'a> {
+    /// No special token.
+    #[default]
+    Text,
+    /// These.
+    Allowed(&'a [&'a str]),
+    /// All of the tokenizer.
+    All,
+}
+
+impl Specials<'_> {
+    fn allows(self, content: &str) -> bool {
+        match self {
+            Self::Text => false,
+            Self::Allowed(contents) => contents.contains(&content),
+            Self::All => true,
+        }
+    }
 }
 
 /// All added tokens of a tokenizer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Added {
-    raw: Option<Finder>,
-    normalised: Option<Finder>,
+    raw: Finder,
+    normalised: Finder,
     /// By id, in order.
     contents: Vec<(u32, String)>,
 }
@@ -30,28 +56,57 @@ pub(crate) struct Added {
 #[derive(Debug)]
 struct Finder {
     automaton: AhoCorasick,
-    /// Id of each pattern; `None` for a special token.
-    ids: Vec<Option<u32>>,
+    /// The token of each pattern.
+    tokens: Vec<Entry>,
+    /// Whether only special tokens are to be found.
+    is_special: bool,
 }
 
 impl Added {
-    /// Special tokens only, given in order of their ids.
+    /// The special tokens of an encoding in the package.
     pub(crate) fn special(contents: Vec<(u32, String)>) -> Self {
-        Self { contents, ..Self::default() }
+        let entry = |(id, content)| Entry { id, content, is_special: true, is_normalised: false, takes_blanks: false };
+        Self::new(contents.into_iter().map(entry).collect(), str::to_owned).expect("a thousand short patterns")
     }
 
     /// Build the searches; `normalise` is applied to the tokens that are matched in normalised text.
     pub(crate) fn new(entries: Vec<Entry>, normalise: impl Fn(&str) -> String) -> Result<Self, BuildError> {
-        let raw = Finder::new(entries.iter().filter(|e| !e.is_normalised).map(|e| (e, e.content.clone())))?;
-        let normalised = Finder::new(entries.iter().filter(|e| e.is_normalised).map(|e| (e, normalise(&e.content))))?;
-        let mut contents: Vec<(u32, String)> = entries.into_iter().map(|e| (e.id, e.content)).collect();
+        let mut contents: Vec<(u32, String)> = entries.iter().map(|e| (e.id, e.content.clone())).collect();
         contents.sort_unstable();
-        Ok(Self { raw, normalised, contents })
+        contents.dedup_by_key(|(id, _)| *id);
+        let (normalised, raw) = entries.into_iter().partition(|entry: &Entry| entry.is_normalised);
+        Ok(Self { raw: Finder::new(raw, str::to_owned)?, normalised: Finder::new(normalised, normalise)?, contents })
     }
 
-    /// Whether no token is ever matched in a text.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.raw.is_none() && self.normalised.is_none()
+    /// Whether nothing is matched in a text that is ordinary but for these special tokens.
+    pub(crate) fn is_plain(&self, specials: Specials<'_>) -> bool {
+        specials == Specials::Text && self.raw.is_special && self.normalised.is_special
+    }
+
+    /// Refuse what can be no special token of this tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if a token that is to be allowed is unknown, or not special, or takes blanks with it.
+    pub(crate) fn check(&self, specials: Specials<'_>) -> Result<()> {
+        let known = || self.raw.tokens.iter().chain(&self.normalised.tokens).filter(|token| token.is_special);
+        if let Specials::Allowed(contents) = specials
+            && let Some(unknown) = contents.iter().find(|content| known().all(|token| token.content != **content))
+        {
+            let shown: String = unknown.chars().take(40).collect();
+            let names: Vec<&str> = known().map(|token| token.content.as_str()).take(5).collect();
+            let n = known().count();
+            return Err(Error::Tokenizer(format!(
+                "{shown:?} is no special token of this tokenizer; it has {n}, the first: {}",
+                names.join(" ")
+            )));
+        }
+        match known().find(|token| token.takes_blanks && specials.allows(&token.content)) {
+            Some(token) => Err(Error::Tokenizer(format!(
+                "the special token {} takes blanks around it or stands between blanks only, which is not counted here; allow others by name",
+                token.id
+            ))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn content_of(&self, id: u32) -> Option<&str> {
@@ -64,42 +119,51 @@ impl Added {
         self.contents.iter().any(|(_, held)| held == content)
     }
 
-    pub(super) fn each_raw<B>(&self, text: &str, f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
-        Finder::each(self.raw.as_ref(), text, f)
+    pub(super) fn each_raw<B>(
+        &self,
+        text: &str,
+        specials: Specials<'_>,
+        f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.raw.each(text, specials, f)
     }
 
     pub(super) fn each_normalised<B>(
         &self,
         text: &str,
+        specials: Specials<'_>,
         f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        Finder::each(self.normalised.as_ref(), text, f)
+        self.normalised.each(text, specials, f)
     }
 }
 
 impl Finder {
-    /// `None` if there is nothing but special tokens to find.
-    fn new<'e>(tokens: impl Iterator<Item = (&'e Entry, String)>) -> Result<Option<Self>, BuildError> {
-        let (ids, patterns): (Vec<_>, Vec<_>) = tokens
-            .filter(|(_, content)| !content.is_empty())
-            .map(|(entry, content)| ((!entry.is_special).then_some(entry.id), content))
-            .unzip();
-        if ids.iter().all(Option::is_none) {
-            return Ok(None);
-        }
+    fn new(mut tokens: Vec<Entry>, normalise: impl Fn(&str) -> String) -> Result<Self, BuildError> {
+        tokens.retain(|token| !normalise(&token.content).is_empty());
+        let patterns = tokens.iter().map(|token| normalise(&token.content));
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns)?;
-        Ok(Some(Self { automaton, ids }))
+        let is_special = tokens.iter().all(|token| token.is_special);
+        Ok(Self { automaton, tokens, is_special })
     }
 
-    fn each<B>(finder: Option<&Self>, text: &str, f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
+    fn each<B>(
+        &self,
+        text: &str,
+        specials: Specials<'_>,
+        f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         let mut at = 0;
-        if let Some(finder) = finder {
-            for found in finder.automaton.find_iter(text) {
-                let Some(id) = finder.ids[found.pattern().as_usize()] else { continue };
+        if !self.is_special || specials != Specials::Text {
+            for found in self.automaton.find_iter(text) {
+                let token = &self.tokens[found.pattern().as_usize()];
+                if token.is_special && !specials.allows(&token.content) {
+                    continue;
+                }
                 if at < found.start() {
                     f(Piece::Text(&text[at..found.start()]))?;
                 }
-                f(Piece::Added(id, &text[found.range()]))?;
+                f(Piece::Added(token.id, &text[found.range()]))?;
                 at = found.end();
             }
         }

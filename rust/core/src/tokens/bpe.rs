@@ -111,10 +111,7 @@ impl Bpe {
         } else {
             let (reached, others): (Vec<u32>, Vec<u32>) = ids.partition(|&id| is_reachable(&tokens, &merges, id));
             let unmerged = (wholes == Wholes::Always && !others.is_empty()).then_some(others);
-            (
-                Words::new(&tokens, reached.into_iter()),
-                unmerged.map(|others| Words::new(&tokens, others.into_iter())),
-            )
+            (Words::new(&tokens, reached.into_iter()), unmerged.map(|others| Words::new(&tokens, others.into_iter())))
         };
         Self { tokens, words, unmerged, merges, seams, max_len, owner: Owner::new() }
     }
@@ -142,13 +139,14 @@ impl Bpe {
 
     /// Number of tokens of a piece, which is UTF-8.
     pub(crate) fn count(&self, piece: &[u8]) -> usize {
-        if self.is_unmerged(piece, 0, piece.len()) {
+        let is_token = |key| self.words.holds(key, self.words.announce(key));
+        if Key::new(piece, 0, piece.len()).is_some_and(is_token) || self.is_unmerged(piece, 0, piece.len()) {
             return 1;
         }
         let (mut n, mut table) = (0, None);
         self.seams.each_part(piece, 0, piece.len(), |start, end| {
             n += match Key::new(piece, start, end - start) {
-                Some(key) if self.words.holds(key, self.words.announce(key)) => 1,
+                Some(key) if is_token(key) => 1,
                 key => {
                     let table = table.get_or_insert_with(|| self.owner.table()).as_mut();
                     self.count_part(&piece[start..end], key, table)

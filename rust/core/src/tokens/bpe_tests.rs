@@ -7,7 +7,19 @@ use crate::tokens::vocab;
 
 fn text() -> impl Strategy<Value = String> {
     let runs = (
-        prop::sample::select(vec!["a", "ab", "the", " ", "\n", "==", "x\u{e9}", "\u{4f60}\u{597d}", "\u{6211}", "\u{1f600}", "\u{e01}"]),
+        prop::sample::select(vec![
+            "a",
+            "ab",
+            "the",
+            " ",
+            "\n",
+            "==",
+            "x\u{e9}",
+            "\u{4f60}\u{597d}",
+            "\u{6211}",
+            "\u{1f600}",
+            "\u{e01}",
+        ]),
         1..40_usize,
     );
     prop_oneof![

@@ -29,7 +29,8 @@ struct Cache {
     long: Vec<[[u64; 16]; 2]>,
 }
 
-static TABLES: [Mutex<Cache>; N_TABLES] = [const { Mutex::new(Cache { short: Vec::new(), long: Vec::new() }) }; N_TABLES];
+static TABLES: [Mutex<Cache>; N_TABLES] =
+    [const { Mutex::new(Cache { short: Vec::new(), long: Vec::new() }) }; N_TABLES];
 
 /// What keeps the parts of vocabularies apart: none after the first 16 million.
 #[derive(Debug, Clone, Copy)]

@@ -123,7 +123,8 @@ mod tests {
             (0..7).for_each(|bit| kinds[bit] += usize::from(flags >> bit & 1));
         }
         assert!(kinds.iter().all(|&n| n > 1), "{kinds:?}");
-        for (c, flags) in [("A", UPPER), ("ǅ", UPPER), ("ß", LOWER), ("中", UNCASED), ("ʰ", UNCASED), ("ª", UNCASED)] {
+        for (c, flags) in [("A", UPPER), ("ǅ", UPPER), ("ß", LOWER), ("中", UNCASED), ("ʰ", UNCASED), ("ª", UNCASED)]
+        {
             assert_eq!(classes.at(c.as_bytes(), 0).0, flags, "{c}");
         }
         for (c, flags) in [("\u{301}", MARK), ("٣", NUMBER), ("Ⅷ", NUMBER), ("_", 0), ("😀", 0), ("\u{378}", 0)] {

@@ -240,11 +240,11 @@ impl Reader<'_> {
                 return Err(self.damaged("an added token without id or content"));
             };
             let is_special = token["special"] == Value::Bool(true);
-            for flag in ["single_word", "lstrip", "rstrip"] {
-                if !is_special && token[flag] == Value::Bool(true) {
-                    return Err(self.refuse(&format!("an added token with {flag}")));
-                }
+            let bent = ["single_word", "lstrip", "rstrip"].into_iter().find(|&flag| token[flag] == Value::Bool(true));
+            if let Some(flag) = bent.filter(|_| !is_special) {
+                return Err(self.refuse(&format!("an added token with {flag}")));
             }
+            let takes_blanks = bent.is_some();
             // `tokenizers` passes over an empty token, whatever its id.
             if content.is_empty() {
                 continue;
@@ -255,7 +255,7 @@ impl Reader<'_> {
             if *kinds.entry(content).or_insert(kind) != kind {
                 return Err(self.damaged(&format!("the added token {id} is there twice, as different things")));
             }
-            entries.push(Entry { id, content: content.to_owned(), is_special, is_normalised });
+            entries.push(Entry { id, content: content.to_owned(), is_special, is_normalised, takes_blanks });
         }
         Ok(entries)
     }

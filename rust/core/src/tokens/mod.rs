@@ -2,7 +2,7 @@
 //!
 //! [`Tokenizer::named`] opens a vocabulary inside the package, [`Tokenizer::from_json`] a model's own `tokenizer.json`. Both
 //! give the very counts of the library that defines them: tiktoken's `encode_ordinary`, or `tokenizers` without special tokens.
-//! Special tokens written in a text are ordinary text, so nobody can smuggle one in.
+//! Special tokens written in a text are ordinary text unless a caller allows them, so nobody can smuggle one in.
 
 mod added;
 mod block;
@@ -20,6 +20,7 @@ mod scan;
 mod seams;
 pub(crate) mod slices;
 mod split;
+mod stream;
 mod tools;
 mod truncate;
 mod vocab;
@@ -33,12 +34,14 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::{Error, Result};
 use added::Added;
+pub use added::Specials;
 use bpe::Bpe;
-use counter::Counter;
 pub use chat::ChatRule;
+use counter::Counter;
 pub use image::{ImageRule, ImageSize};
 use scan::{Family, Scanner};
 use split::Split;
+pub use stream::TokenStream;
 pub use tools::{Declaration, Tool, ToolForm, ToolRule};
 pub use truncate::Side;
 
@@ -116,9 +119,14 @@ impl Tokenizer {
         self.chat
     }
 
-    /// Number of tokens of a text.
+    /// Number of tokens of a text, all of it ordinary text.
     pub fn count(&self, text: &str) -> usize {
-        if let Some(scanner) = self.scanner() {
+        self.count_allowing(text, Specials::Text)
+    }
+
+    /// The same, with these special tokens taken as such where they are written; see [`Tokenizer::check_specials`].
+    pub fn count_allowing(&self, text: &str, specials: Specials<'_>) -> usize {
+        if let Some(scanner) = self.scanner(specials) {
             let mut counter = Counter::new(&self.bpe, text.as_bytes());
             let _ = scanner.each(text, |start, end| {
                 counter.push(start, end);
@@ -127,27 +135,71 @@ impl Tokenizer {
             return counter.finish();
         }
         let mut n = 0;
-        self.each(text, &mut |piece| {
+        self.each(text, specials, &mut |piece| {
             n += self.count_piece(&piece);
             Continue::<()>(())
         });
         n
     }
 
+    /// Number of tokens of each text, by up to `n_threads` threads and no more than there are processors.
+    ///
+    /// Cost: that of [`Tokenizer::count`]; each thread has some of the texts, about as many bytes as the others.
+    pub fn count_batch<T: AsRef<str> + Sync>(&self, texts: &[T], n_threads: usize) -> Vec<usize> {
+        let count = |texts: &[T]| texts.iter().map(|text| self.count(text.as_ref())).collect::<Vec<_>>();
+        let n_threads = n_threads.min(std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+        let n_bytes: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+        let (mut shares, mut start, mut filled) = (Vec::new(), 0, 0);
+        for (i, text) in texts.iter().enumerate() {
+            filled += text.as_ref().len();
+            if filled > n_bytes / n_threads || i + 1 == texts.len() {
+                shares.push(&texts[start..=i]);
+                (start, filled) = (i + 1, 0);
+            }
+        }
+        let Some((last, others)) = shares.split_last() else { return Vec::new() };
+        std::thread::scope(|scope| {
+            let spawn = |texts| std::thread::Builder::new().spawn_scoped(scope, move || count(texts));
+            let threads: Vec<_> = others.iter().map(|texts| (*texts, spawn(texts))).collect();
+            let last = count(last);
+            // Where the system gives no thread, this one counts.
+            let counts = threads.into_iter().map(|(texts, thread)| match thread.map(|thread| thread.join()) {
+                Ok(Ok(counts)) => counts,
+                _ => count(texts),
+            });
+            let mut counts: Vec<usize> = counts.flatten().collect();
+            counts.extend(last);
+            counts
+        })
+    }
+
+    /// Refuses special tokens that cannot be allowed.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if a token is unknown, is not special, or takes blanks around it.
+    pub fn check_specials(&self, specials: Specials<'_>) -> Result<()> {
+        self.added.check(specials)
+    }
+
     /// Number of tokens of a text, or `None` as soon as it is known to be over `limit`.
     pub fn count_within(&self, text: &str, limit: usize) -> Option<usize> {
         let mut n = 0;
-        let over = self.each(text, &mut |piece| {
+        let over = self.each(text, Specials::Text, &mut |piece| {
             n += self.count_piece_within(&piece, limit - n);
             if n > limit { Break(()) } else { Continue(()) }
         });
         over.is_none().then_some(n)
     }
 
-    /// The tokens of a text.
+    /// The tokens of a text, all of it ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_allowing(text, Specials::Text)
+    }
+
+    /// The same, with these special tokens taken as such where they are written; see [`Tokenizer::check_specials`].
+    pub fn encode_allowing(&self, text: &str, specials: Specials<'_>) -> Vec<u32> {
         let mut ids = Vec::new();
-        self.each(text, &mut |piece| {
+        self.each(text, specials, &mut |piece| {
             match piece {
                 Piece::Text(text) => self.bpe.encode(text.as_bytes(), &mut ids),
                 Piece::Added(id, _) => ids.push(id),
@@ -196,19 +248,24 @@ impl Tokenizer {
     }
 
     /// What cuts a text into pieces, if nothing else has to be done to it.
-    fn scanner(&self) -> Option<Scanner> {
-        self.split.scanner().filter(|_| self.added.is_plain() && !self.nfc)
+    fn scanner(&self, specials: Specials<'_>) -> Option<Scanner> {
+        self.split.scanner().filter(|_| self.added.is_plain(specials) && !self.nfc)
     }
 
     /// Call `f` with each piece in order until it breaks, and return what it broke with.
-    fn each<B>(&self, text: &str, f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>) -> Option<B> {
-        let flow = if self.added.is_plain() && !self.nfc {
+    fn each<B>(
+        &self,
+        text: &str,
+        specials: Specials<'_>,
+        f: &mut impl FnMut(Piece<'_>) -> ControlFlow<B>,
+    ) -> Option<B> {
+        let flow = if self.added.is_plain(specials) && !self.nfc {
             self.split.each(text, &mut |piece| f(Piece::Text(piece)))
         } else {
-            self.added.each_raw(text, &mut |part| match part {
+            self.added.each_raw(text, specials, &mut |part| match part {
                 Piece::Text(part) => {
                     let part = self.composed(part);
-                    self.added.each_normalised(&part, &mut |part| match part {
+                    self.added.each_normalised(&part, specials, &mut |part| match part {
                         Piece::Text(part) => self.split.each(part, &mut |piece| f(Piece::Text(piece))),
                         Piece::Added(..) => f(part),
                     })

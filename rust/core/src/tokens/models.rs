@@ -53,7 +53,7 @@ pub(crate) fn encoding_of(name: &str) -> Option<&'static str> {
     MODELS.iter().filter(meets).max_by_key(|(model, ..)| model.len()).map(|&(_, _, encoding)| encoding)
 }
 
-/// The special tokens of an encoding, for decoding only.
+/// The special tokens of an encoding.
 ///
 /// Source: tiktoken 0.14, `tiktoken_ext/openai_public.py`.
 pub(crate) fn special_tokens(encoding: &str) -> Vec<(u32, String)> {
@@ -83,6 +83,8 @@ pub(crate) fn special_tokens(encoding: &str) -> Vec<(u32, String)> {
         ] {
             tokens[id - 199_998].1 = format!("<|{name}|>");
         }
+        // One id with two names; it is decoded as the other.
+        tokens.push((200_018, "<|reserved_200018|>".into()));
     }
     tokens
 }

@@ -120,11 +120,7 @@ impl Scanner {
 
     /// Call `f` with the start and the end of each piece of `text` from `at` on, until it breaks.
     #[inline]
-    pub(crate) fn each<B>(
-        self,
-        text: &str,
-        mut f: impl FnMut(usize, usize) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
+    pub(crate) fn each<B>(self, text: &str, mut f: impl FnMut(usize, usize) -> ControlFlow<B>) -> ControlFlow<B> {
         let (classes, bytes) = (self.classes, text.as_bytes());
         match self.family {
             Family::O200k => each_of::<O200k, B>(classes, bytes, f),
@@ -166,6 +162,38 @@ fn each_of<R: Rules, B>(
         }
     }
     Continue(())
+}
+
+impl Scanner {
+    /// The last place from `from` on where a piece ends whatever follows the text, and what stands before it does not depend on what
+    /// stands behind it: after a word or a number where something else begins, and after anything before a blank.
+    pub(crate) fn last_border(self, text: &str, from: usize) -> Option<usize> {
+        let mut behind = text.len();
+        for (at, _) in text.char_indices().rev() {
+            if behind < text.len() && self.is_border(text.as_bytes(), at, behind) {
+                return Some(behind);
+            }
+            if behind < from {
+                break;
+            }
+            behind = at;
+        }
+        None
+    }
+
+    /// Whether one is between the characters at `before` and `behind`.
+    fn is_border(self, text: &[u8], before: usize, behind: usize) -> bool {
+        let (left, right) = (self.classes.at(text, before).0, self.classes.at(text, behind).0);
+        // A contraction goes on with a word or is a piece, and a mark belongs to either side.
+        let is_other = right & (LETTER | MARK) == 0 && text[behind] != b'\'';
+        if left & LETTER != 0 {
+            return is_other;
+        }
+        if left & NUMBER != 0 {
+            return right & LETTER != 0 || is_other && right & NUMBER == 0;
+        }
+        left & BLANK == 0 && right & BLANK != 0 && right & BREAK == 0
+    }
 }
 
 /// Where the piece at `at` ends; `at` is inside the text.
@@ -212,7 +240,8 @@ fn end_of<R: Rules>(classes: &Classes, text: &[u8], at: usize) -> usize {
         if flags & R::WORD != 0 {
             return if R::IS_CASED { with_contraction(text, next) } else { next };
         }
-        if flags & BLANK == 0 || (text[at] == b' ' && after_len > 0 && after & (BLANK | LETTER | NUMBER | R::WORD) == 0) {
+        if flags & BLANK == 0 || (text[at] == b' ' && after_len > 0 && after & (BLANK | LETTER | NUMBER | R::WORD) == 0)
+        {
             return punctuation::<R>(classes, text, next);
         }
     }

@@ -89,7 +89,8 @@ impl Seams {
     #[inline]
     fn is_seam(&self, before: usize, last: u8, next: usize, first: u8) -> bool {
         let is_set = |bit: usize| self.joined[bit / 64] >> (bit % 64);
-        let is_cut = self.cut[usize::from(first & 0x3F)][usize::from(last >> 6)] >> (last & 0x3F) & u64::from(first >> 7);
+        let is_cut =
+            self.cut[usize::from(first & 0x3F)][usize::from(last >> 6)] >> (last & 0x3F) & u64::from(first >> 7);
         let both_ascii = u64::from((last | first) < 0x80);
         (is_set(pair_bit(before, next)) | is_set(end_bit(last, next)) | is_cut | both_ascii) & 1 == 0
     }

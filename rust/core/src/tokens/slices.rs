@@ -9,8 +9,8 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::ops::Range;
 
-use super::Tokenizer;
 use super::truncate::place;
+use super::{Specials, Tokenizer};
 
 /// What a slice costs in tokens: `inner`, `join` where the slice before it is kept too and else `lead`, and `trail` where the
 /// slice behind it is not kept.
@@ -63,7 +63,7 @@ pub(crate) fn measure(
     let mut total = 0;
     // The slice that is being read, and its border to the next one once that began.
     let (mut at, mut border): (usize, Option<Border>) = (0, None);
-    tokenizer.each(text, &mut |piece| {
+    tokenizer.each(text, Specials::Text, &mut |piece| {
         let n = tokenizer.count_piece(&piece);
         total += n;
         let (start, len) = place(text, &piece);
@@ -132,7 +132,7 @@ impl Border {
 /// Tokens of `text` up to `end`; none if a piece reaches over it.
 fn up_to(tokenizer: &Tokenizer, text: &str, end: usize) -> Option<usize> {
     let mut tokens = 0;
-    let reached: Option<bool> = tokenizer.each(text, &mut |piece| -> ControlFlow<bool> {
+    let reached: Option<bool> = tokenizer.each(text, Specials::Text, &mut |piece| -> ControlFlow<bool> {
         let (start, len) = place(text, &piece);
         tokens += tokenizer.count_piece(&piece);
         match start + len {

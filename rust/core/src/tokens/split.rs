@@ -33,7 +33,10 @@ pub(crate) struct Matcher {
 
 impl fmt::Debug for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Matcher").field("gives_back", &self.gives_back).field("gaps", &self.gaps).finish_non_exhaustive()
+        f.debug_struct("Matcher")
+            .field("gives_back", &self.gives_back)
+            .field("gaps", &self.gaps)
+            .finish_non_exhaustive()
     }
 }
 
@@ -202,9 +205,53 @@ mod tests {
 
     fn text() -> impl Strategy<Value = String> {
         let parts = [
-            "a", "b", "s", "ll", "Z", "AB", "ǅ", "ß", "é", "中", "文", "ʰ", "ª", "\u{301}", "\u{94d}", "क", "1", "22", "٣", "Ⅷ", "'", "'s",
-            "'S", "'ſ", "'re", "'LL", "'Ve", " ", "  ", "\t", "\n", "\r\n", "\u{a0}", "\u{3000}", "\u{85}", "\u{2028}", "/", "//", ".",
-            "!?", "，", "_", "😀", "\u{200d}", "\u{0}", "\u{378}", "\u{10ffff}",
+            "a",
+            "b",
+            "s",
+            "ll",
+            "Z",
+            "AB",
+            "ǅ",
+            "ß",
+            "é",
+            "中",
+            "文",
+            "ʰ",
+            "ª",
+            "\u{301}",
+            "\u{94d}",
+            "क",
+            "1",
+            "22",
+            "٣",
+            "Ⅷ",
+            "'",
+            "'s",
+            "'S",
+            "'ſ",
+            "'re",
+            "'LL",
+            "'Ve",
+            " ",
+            "  ",
+            "\t",
+            "\n",
+            "\r\n",
+            "\u{a0}",
+            "\u{3000}",
+            "\u{85}",
+            "\u{2028}",
+            "/",
+            "//",
+            ".",
+            "!?",
+            "，",
+            "_",
+            "😀",
+            "\u{200d}",
+            "\u{0}",
+            "\u{378}",
+            "\u{10ffff}",
         ];
         prop_oneof![
             1 => ".{0,40}",

@@ -40,6 +40,37 @@ fn special_tokens_are_text_when_counted_and_named_when_decoded() {
 }
 
 #[test]
+fn special_tokens_are_tokens_where_they_are_allowed() {
+    let harmony = Tokenizer::named("o200k_harmony").unwrap();
+    let text = "<|start|>user<|message|>hi<|end|><|reserved_200018|>";
+    let all = [200_006, 1428, 200_008, 3686, 200_007, 200_018];
+    assert_eq!(harmony.encode_allowing(text, Specials::All), all);
+    assert_eq!(harmony.count_allowing(text, Specials::All), 6);
+    let one = harmony.encode_allowing(text, Specials::Allowed(&["<|message|>"]));
+    assert_eq!(one.iter().filter(|id| all.contains(id) && **id > 199_997).count(), 1);
+    assert_eq!(harmony.decode(&one).unwrap(), text);
+    assert_eq!(harmony.encode_allowing(text, Specials::Allowed(&[])), harmony.encode(text));
+    assert_eq!(harmony.decode(&[200_018]).unwrap(), "<|endofprompt|>");
+    assert!(harmony.check_specials(Specials::All).is_ok());
+    let Err(Error::Tokenizer(refusal)) = harmony.check_specials(Specials::Allowed(&["<|end|>", "end"])) else {
+        panic!()
+    };
+    assert!(refusal.starts_with("\"end\" is no special token") && refusal.contains("<|startoftext|>"), "{refusal}");
+}
+
+#[test]
+fn batches_are_counted_by_any_number_of_threads() {
+    let o200k = Tokenizer::named("o200k_base").unwrap();
+    let texts: Vec<String> = (0..50).map(|i| "word, 你好 ".repeat(i * i % 70)).collect();
+    let expected: Vec<usize> = texts.iter().map(|text| o200k.count(text)).collect();
+    for n_threads in [0, 1, 2, 3, 64, 1000] {
+        assert_eq!(o200k.count_batch(&texts, n_threads), expected);
+    }
+    assert!(o200k.count_batch::<&str>(&[], 4).is_empty());
+    assert_eq!(o200k.count_batch(&["", ""], 4), [0, 0]);
+}
+
+#[test]
 fn decodes_half_a_character_as_replacement() {
     let o200k = Tokenizer::named("o200k_base").unwrap();
     let ids = o200k.encode("\u{1F9D9}\u{200D}\u{2642}");

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use super::{Piece, Tokenizer};
+use super::{Piece, Specials, Tokenizer};
 
 /// Which end of a text to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) fn truncate<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usi
 
 fn head<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize) -> &'t str {
     let (mut used, mut end, mut end_before) = (0, 0, 0);
-    let over = tokenizer.each(text, &mut |piece| {
+    let over = tokenizer.each(text, Specials::Text, &mut |piece| {
         let (start, len) = place(text, &piece);
         let room = max_tokens - used;
         let n = tokenizer.count_piece_within(&piece, room);
@@ -69,7 +69,7 @@ fn tail<'t>(tokenizer: &Tokenizer, text: &'t str, max_tokens: usize) -> &'t str 
     let (from, marks) = loop {
         let from = ceil(text, text.len().saturating_sub(window));
         let (mut marks, mut total) = (Vec::new(), 0_usize);
-        tokenizer.each(&text[from..], &mut |piece| {
+        tokenizer.each(&text[from..], Specials::Text, &mut |piece| {
             let n = tokenizer.count_piece(&piece);
             marks.push((place(text, &piece), n, matches!(piece, Piece::Text(_))));
             total += n;
