@@ -355,7 +355,9 @@ def test_allowed_special_tokens_are_tokens() -> None:
 
 @pytest.mark.parametrize("bad", ["<|end|>", "", 3, None, [3], b"all"])
 def test_allowed_special_of_another_kind_is_refused(o200k: rolecore.Tokenizer, bad: Any) -> None:
-    with pytest.raises(rolecore.ArgumentError, match='allowed_special is .*; it must be "all" or an iterable of strings'):
+    with pytest.raises(
+        rolecore.ArgumentError, match=r'allowed_special is .*; it must be "all" or an iterable of strings'
+    ):
         o200k.count("text", allowed_special=bad)
 
 
@@ -368,7 +370,7 @@ def test_allowed_special_of_a_file_are_its_own(tmp_path: Path) -> None:
     tok = rolecore.tokenizer(write(tmp_path / "tokenizer.json", tiny_file()))
     assert tok.encode("ab<|im_start|><think>", allowed_special="all") == [256, 301, 300]
     assert tok.count("ab<|im_start|><think>") > 3
-    with pytest.raises(rolecore.TokenizerError, match="<think>.* is no special token"):
+    with pytest.raises(rolecore.TokenizerError, match=r"<think>.* is no special token"):
         tok.count("ab", allowed_special=["<think>"])
     file = tiny_file()
     file["added_tokens"][1]["lstrip"] = True

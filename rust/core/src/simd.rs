@@ -92,15 +92,17 @@ impl AsciiMasks {
         };
         let mut masks = Self::default();
         for (i, bytes) in bytes.as_chunks::<16>().0.iter().enumerate() {
-            let bytes = i128::from_le_bytes(*bytes);
-            let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
-            let is = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8));
+            let half = |at: usize| i64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+            let bytes = _mm_set_epi64x(half(8), half(0));
+            let is = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed()));
             // Moved so that those from `first` on are the lowest numbers there are.
             let among = |first: u8, n: i8| {
-                let moved = _mm_add_epi8(bytes, _mm_set1_epi8(i8::MIN.wrapping_sub(first as i8)));
+                let moved = _mm_add_epi8(bytes, _mm_set1_epi8(i8::MIN.wrapping_sub(first.cast_signed())));
                 _mm_cmplt_epi8(moved, _mm_set1_epi8(i8::MIN + n))
             };
-            let put = |mask: &mut u64, which: __m128i| *mask |= u64::from(_mm_movemask_epi8(which) as u16) << (16 * i);
+            let put = |mask: &mut u64, which: __m128i| {
+                *mask |= u64::from(_mm_movemask_epi8(which).cast_unsigned()) << (16 * i);
+            };
             put(&mut masks.upper, among(b'A', 26));
             put(&mut masks.lower, among(b'a', 26));
             put(&mut masks.digit, among(b'0', 10));

@@ -17,14 +17,13 @@ pub(super) fn ends<R: Rules>(text: &[u8], at: usize) -> u64 {
     if rest.first_chunk().is_none_or(|bytes| u64::from_le_bytes(*bytes) & 0x8080_8080_8080_8080 != 0) {
         return 0;
     }
-    let masks = match rest.first_chunk() {
-        Some(block) => AsciiMasks::of(block),
-        None => {
-            // What follows the text counts as not ASCII.
-            let mut block = [0x80; BLOCK];
-            block[..rest.len()].copy_from_slice(rest);
-            AsciiMasks::of(&block)
-        }
+    let masks = if let Some(block) = rest.first_chunk() {
+        AsciiMasks::of(block)
+    } else {
+        // What follows the text counts as not ASCII.
+        let mut block = [0x80; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        AsciiMasks::of(&block)
     };
     // The bits below the first character beyond ASCII: what it is, and so what it does to the piece before it, is not known here.
     settled::<R>(&masks, below_lowest(masks.beyond))

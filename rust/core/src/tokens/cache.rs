@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use super::words::Key;
+use super::words::{Key, low_bits};
 use crate::simd::prefetch;
 
 const N_TABLES: usize = 4;
@@ -74,7 +74,7 @@ impl Table {
     #[inline]
     fn place(&self, key: Key) -> usize {
         // The lower bits of a hash know the first bytes only.
-        (key.hash() >> 48 ^ self.owner) as usize % N_SHORT
+        low_bits(key.hash() >> 48 ^ self.owner) % N_SHORT
     }
 
     /// Bring the entries of a key into the processor's caches, for `short`.
@@ -91,7 +91,7 @@ impl Table {
         let pair = &mut self.cache.short[place];
         for held in *pair {
             if held[0] == low && held[1] << 4 >> 4 == high {
-                return (held[1] >> 60) as usize;
+                return low_bits(held[1] >> 60);
             }
         }
         let n = count();
@@ -114,10 +114,10 @@ impl Table {
         // 122 bytes leave six: three of the number, one free, the length, the tokens.
         key[15] |= self.owner << 16 | (part.len() as u64) << LEN_SHIFT;
         let mix = |hash: u64, word: &u64| (hash.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let pair = &mut self.cache.long[(key.iter().fold(0, mix) >> 32) as usize % N_LONG];
+        let pair = &mut self.cache.long[low_bits(key.iter().fold(0, mix) >> 32) % N_LONG];
         for held in &*pair {
             if held[..15] == key[..15] && held[15] & (u64::MAX >> 8) == key[15] {
-                return (held[15] >> COUNT_SHIFT) as usize;
+                return low_bits(held[15] >> COUNT_SHIFT);
             }
         }
         let n = count();

@@ -107,7 +107,7 @@ impl Merges {
     #[inline]
     fn scan(&self, piece: &[u8], ids: &mut [u32; SCAN]) -> u64 {
         // A key is a rank and, in its low bits, the place of the pair: the least key is the leftmost of the lowest.
-        let key = |rank: u32, at: usize| if rank == NONE { NONE } else { rank << 6 | at as u32 };
+        let key = |rank: u32, at: usize| if rank == NONE { NONE } else { rank << 6 | low_id(at as u64) };
         let mut keys = [NONE; SCAN];
         let n = piece.len();
         for (id, &byte) in ids.iter_mut().zip(piece) {
@@ -278,7 +278,9 @@ fn lowest(keys: &[u32]) -> u32 {
 fn is_ordered(byte_ids: &[u32; 256], merges: &[[u32; 3]]) -> bool {
     let n_ids = merges.iter().flatten().chain(byte_ids).max().map_or(0, |&id| id as usize + 1);
     let mut is_made = vec![false; n_ids];
-    byte_ids.iter().for_each(|&id| is_made[id as usize] = true);
+    for &id in byte_ids {
+        is_made[id as usize] = true;
+    }
     merges.iter().all(|&[left, right, joined]| {
         let is_ordered = is_made[left as usize] && is_made[right as usize];
         is_made[joined as usize] = true;

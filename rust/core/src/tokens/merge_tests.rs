@@ -72,7 +72,8 @@ fn windows_lead_to_the_end_of_any_run() {
 
 #[test]
 fn knows_merges_that_use_what_is_made_later() {
-    let bytes: [u32; 256] = std::array::from_fn(|i| i as u32);
+    let mut bytes = [0; 256];
+    bytes.iter_mut().zip(0..).for_each(|(id, byte)| *id = byte);
     assert!(is_ordered(&bytes, &[[97, 98, 256], [256, 99, 257]]));
     assert!(!is_ordered(&bytes, &[[256, 99, 257], [97, 98, 256]]));
     let unordered = Merges::new(&bytes, &[[256, 99, 257], [97, 98, 256]]);

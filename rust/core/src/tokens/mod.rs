@@ -163,10 +163,11 @@ impl Tokenizer {
             let threads: Vec<_> = others.iter().map(|texts| (*texts, spawn(texts))).collect();
             let last = count(last);
             // Where the system gives no thread, this one counts.
-            let counts = threads.into_iter().map(|(texts, thread)| match thread.map(|thread| thread.join()) {
-                Ok(Ok(counts)) => counts,
-                _ => count(texts),
-            });
+            let counts =
+                threads.into_iter().map(|(texts, thread)| match thread.map(std::thread::ScopedJoinHandle::join) {
+                    Ok(Ok(counts)) => counts,
+                    _ => count(texts),
+                });
             let mut counts: Vec<usize> = counts.flatten().collect();
             counts.extend(last);
             counts

@@ -307,7 +307,7 @@ fn punctuation<R: Rules>(classes: &Classes, text: &[u8], mut at: usize) -> usize
         }
         at += len;
     }
-    while let Some(b'\r' | b'\n') | Some(b'/') = text.get(at) {
+    while let Some(b'\r' | b'\n' | b'/') = text.get(at) {
         if text[at] == b'/' && !R::ENDS_WITH_SLASH {
             break;
         }

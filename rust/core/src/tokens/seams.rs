@@ -1,6 +1,6 @@
 //! Places inside a piece that no token reaches over, so that the parts on both sides merge as if each stood alone.
 //!
-//! Few pairs of neighbouring characters occur in any token: o200k_base has 22,000 with one outside ASCII. A Chinese clause, which the
+//! Few pairs of neighbouring characters occur in any token: `o200k_base` has 22,000 with one outside ASCII. A Chinese clause, which the
 //! patterns leave whole, falls into parts of a word or two, and most of those are tokens by themselves. Tokens may also begin or
 //! end inside a character, so a place is no seam if a token holds both characters around it, or the end of the one and all of the
 //! other, or some of the second only. The first two are looked up in a table of hashed bits, where what is there by chance only
@@ -8,8 +8,9 @@
 
 use super::bpe::Tokens;
 use super::classes::decode;
+use super::words::low_bits;
 
-/// A 16th of the bits are set with o200k_base; 64 kB stay in a cache of the processor.
+/// A 16th of the bits are set with `o200k_base`; 64 kB stay in a cache of the processor.
 const N_BITS: usize = 1 << 19;
 
 /// What stands in tokens around each place between two characters.
@@ -101,8 +102,8 @@ impl Seams {
 fn len_of(first: u8) -> usize {
     match first {
         ..0x80 => 1,
-        ..0xE0 => 2,
-        ..0xF0 => 3,
+        0x80..0xE0 => 2,
+        0xE0..0xF0 => 3,
         _ => 4,
     }
 }
@@ -124,5 +125,5 @@ fn end_bit(last: u8, next: usize) -> usize {
 
 #[inline]
 fn bit(key: usize) -> usize {
-    ((key as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % N_BITS
+    low_bits((key as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) % N_BITS
 }

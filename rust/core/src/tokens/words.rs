@@ -27,8 +27,7 @@ const MASKS: [[u64; 2]; SHORT + 1] = {
     let mut masks = [[0; 2]; SHORT + 1];
     let mut len = 1;
     while len <= SHORT {
-        let bits = u128::MAX >> (128 - 8 * len);
-        masks[len] = [bits as u64, (bits >> 64) as u64];
+        masks[len] = if len <= 8 { [u64::MAX >> (64 - 8 * len), 0] } else { [u64::MAX, u64::MAX >> (128 - 8 * len)] };
         len += 1;
     }
     masks
@@ -42,10 +41,11 @@ impl Key {
             return None;
         }
         let (low, high) = match text.get(at..).and_then(<[u8]>::first_chunk::<SHORT>) {
-            Some(&[a, b, c, d, e, f, g, h, high @ ..]) => {
+            Some(bytes) => {
                 let [low_mask, high_mask] = MASKS[len];
-                let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-                (low & low_mask, u64::from(u32::from_le_bytes(high)) & high_mask)
+                let low = u64::from_le_bytes(std::array::from_fn(|i| bytes[i]));
+                let high = u32::from_le_bytes(std::array::from_fn(|i| bytes[8 + i]));
+                (low & low_mask, u64::from(high) & high_mask)
             }
             None => halves(&text[at..at + len]),
         };
@@ -54,7 +54,7 @@ impl Key {
 
     #[inline]
     pub(super) fn len(self) -> usize {
-        (self.high >> LEN_SHIFT & 0xF) as usize
+        low_bits(self.high >> LEN_SHIFT & 0xF)
     }
 
     /// Whether the bytes are all ASCII.
@@ -82,7 +82,7 @@ fn halves(bytes: &[u8]) -> (u64, u64) {
     match len {
         ..4 => (bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0),
         // The last four bytes overlap the first.
-        ..8 => (four(0) | four(len - 4) << (8 * (len - 4)), 0),
+        4..8 => (four(0) | four(len - 4) << (8 * (len - 4)), 0),
         _ => (four(0) | four(4) << 32, four(len - 4) >> (8 * (SHORT - len))),
     }
 }
@@ -127,7 +127,7 @@ impl Words {
     /// Where the look-up of a key begins; what is there is on its way into the processor's caches.
     #[inline]
     pub(super) fn announce(&self, key: Key) -> usize {
-        let place = (key.hash() >> self.shift) as usize;
+        let place = low_bits(key.hash() >> self.shift);
         prefetch(&self.short[place]);
         place
     }
@@ -144,7 +144,7 @@ impl Words {
         match Key::new(text, start, end - start) {
             Some(key) => {
                 let [_, high] = self.short[self.place(key, self.announce(key))];
-                (high != 0).then_some((high >> ID_SHIFT) as u32)
+                (high != 0).then_some(low_id(high >> ID_SHIFT))
             }
             None => self.long(tokens, &text[start..end]),
         }
@@ -196,7 +196,7 @@ impl Slots {
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u64) -> bool) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = (hash >> self.shift) as usize & mask;
+        let mut at = low_bits(hash >> self.shift) & mask;
         while self.slots[at] != EMPTY && !is_it(self.slots[at]) {
             at = (at + 1) & mask;
         }
@@ -211,6 +211,12 @@ impl Slots {
     pub(super) fn set(&mut self, at: usize, value: u64) {
         self.slots[at] = value;
     }
+}
+
+/// A place in a table, of which only bits are used that a `usize` has anywhere.
+#[inline]
+pub(super) fn low_bits(bits: u64) -> usize {
+    usize::try_from(bits & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 /// The low bits of a slot: an id or a rank.
