@@ -41,6 +41,9 @@ MAX_SHOWN = 5
 def others_agree(tok: rolecore.Tokenizer, text: str, ids: list[int]) -> list[str]:
     """Return what does not agree with the ids of a text."""
     limit = len(ids) // 2
+    stream = tok.stream()
+    for start in range(0, len(text), 7):
+        stream.append(text[start : start + 7])
     head, tail = tok.truncate(text, limit), tok.truncate(text, limit, side="tail")
     agrees = {
         "count": tok.count(text) == len(ids),
@@ -49,10 +52,10 @@ def others_agree(tok: rolecore.Tokenizer, text: str, ids: list[int]) -> list[str
         "truncate to the head": text.startswith(head) and tok.count(head) <= limit,
         "truncate to the tail": text.endswith(tail) and tok.count(tail) <= limit,
         "truncate to what fits": tok.truncate(text, len(ids)) == text,
+        "count_until in the limit": tok.count_until(text, len(ids)) == len(ids) == tok.count_until(text, len(ids) + 7),
+        "count_until over the limit": not ids or tok.count_until(text, len(ids) - 1) is None,
+        "stream": stream.tokens == len(ids),
     }
-    if count_until := getattr(tok, "count_until", None):
-        agrees["count_until in the limit"] = count_until(text, len(ids)) == len(ids) == count_until(text, len(ids) + 7)
-        agrees["count_until over the limit"] = not ids or count_until(text, len(ids) - 1) is None
     return [name for name, holds in agrees.items() if not holds]
 
 

@@ -1,11 +1,20 @@
 //! What must hold between the methods of any tokenizer on any text, whatever its tokens are.
 
+use std::sync::Arc;
+
 use rolecore_core::Tokenizer;
-use rolecore_core::tokens::Side;
+use rolecore_core::tokens::{Side, TokenStream};
 
 /// Panics where they disagree; the tokens of the text.
-pub(crate) fn tokens(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> Vec<u32> {
+pub(crate) fn tokens(tokenizer: &Arc<Tokenizer>, text: &str, max_tokens: usize) -> Vec<u32> {
     let ids = tokenizer.encode(text);
+    let mut stream = TokenStream::new(Arc::clone(tokenizer));
+    for (i, c) in text.chars().enumerate() {
+        stream.append(c.encode_utf8(&mut [0; 4]));
+        // Looking now and then.
+        assert!(i % 16 > 0 || stream.tokens() <= text.len());
+    }
+    assert_eq!(stream.tokens(), ids.len(), "the stream and encode differ on {text:?}");
     assert_eq!(tokenizer.count(text), ids.len(), "count and encode differ on {text:?}");
     for limit in [max_tokens, ids.len(), ids.len().saturating_sub(1)] {
         let within = (ids.len() <= limit).then_some(ids.len());

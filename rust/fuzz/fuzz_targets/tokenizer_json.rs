@@ -7,6 +7,7 @@ mod text;
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
@@ -62,7 +63,7 @@ fuzz_target!(
             File::Made(file) => file.build(),
         };
         let tokenizer = match Tokenizer::from_json(&json, "fuzz.json") {
-            Ok(tokenizer) => tokenizer,
+            Ok(tokenizer) => Arc::new(tokenizer),
             Err(Error::Tokenizer(_)) => return,
             Err(error) => panic!("{error:?}"),
         };

@@ -7,6 +7,7 @@ mod text;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rolecore_core::Tokenizer;
+use rolecore_core::tokens::Specials;
 use tiktoken_rs::{CoreBPE, cl100k_base_singleton, o200k_base_singleton, o200k_harmony_singleton};
 
 #[derive(Arbitrary, Debug)]
@@ -35,6 +36,8 @@ fuzz_target!(|input: Input<'_>| {
     let text = input.text.build();
     let ids = agreement::tokens(&tokenizer, &text, usize::from(input.max_tokens));
     assert_eq!(ids, tiktoken.encode_ordinary(&text), "{name} and tiktoken differ on {text:?}");
+    let special = tokenizer.encode_allowing(&text, Specials::All);
+    assert_eq!(special, tiktoken.encode_with_special_tokens(&text), "{name}: special tokens differ on {text:?}");
     assert_eq!(tokenizer.decode(&ids).expect("they are tokens"), text, "{name} does not give the text back");
 
     // Any id is in both vocabularies or in neither; half characters are replaced. tiktoken has two names for one id of harmony.

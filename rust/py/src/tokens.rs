@@ -410,18 +410,20 @@ enum Allowed {
 
 impl Allowed {
     /// What `f` makes of the specials, if the tokenizer has them.
-    fn apply<T>(&self, tokenizer: &rolecore_core::Tokenizer, f: impl FnOnce(Specials<'_>) -> T) -> PyResult<T> {
-        let contents: Vec<&str>;
-        let specials = match self {
-            Self::None => return Ok(f(Specials::Text)),
-            Self::All => Specials::All,
-            Self::These(these) => {
-                contents = these.iter().map(String::as_str).collect();
-                Specials::Allowed(&contents)
+    fn apply<T>(self, tokenizer: &rolecore_core::Tokenizer, f: impl FnOnce(Specials<'_>) -> T) -> PyResult<T> {
+        let checked = |specials| tokenizer.check_specials(specials).map_err(CoreError);
+        match self {
+            Self::None => Ok(f(Specials::Text)),
+            Self::All => {
+                checked(Specials::All)?;
+                Ok(f(Specials::All))
             }
-        };
-        tokenizer.check_specials(specials).map_err(CoreError)?;
-        Ok(f(specials))
+            Self::These(these) => {
+                let these: Vec<&str> = these.iter().map(String::as_str).collect();
+                checked(Specials::Allowed(&these))?;
+                Ok(f(Specials::Allowed(&these)))
+            }
+        }
     }
 }
 
