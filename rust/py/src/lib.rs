@@ -13,6 +13,7 @@ mod message;
 mod report;
 mod retain;
 mod rolling;
+mod specials;
 mod stream;
 mod summary;
 mod text;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice, PyString, PyTuple};
-use rolecore_core::tokens::{Side, Specials, Tool};
+use rolecore_core::tokens::{Side, Tool};
 
 use crate::arguments::{one_of, string, whole_number, wrong_kind};
 use crate::errors::{ArgumentError, CoreError, TokenizerError};
 use crate::message::parse_all;
+use crate::specials::{Allowed, allowed};
 use crate::stream::TokenStream;
 use crate::text::text_of;
 use crate::tools;
@@ -397,46 +398,6 @@ pub(crate) fn resolve(given: &Bound<'_, PyAny>) -> PyResult<Arc<rolecore_core::T
         Ok(ready) => Ok(Arc::clone(&ready.get().inner)),
         Err(_) => Ok(tokenizer(given.py(), given)?.inner),
     }
-}
-
-/// Special tokens that a caller allows.
-#[derive(Default)]
-enum Allowed {
-    #[default]
-    None,
-    These(Vec<String>),
-    All,
-}
-
-impl Allowed {
-    /// What `f` makes of the specials, if the tokenizer has them.
-    fn apply<T>(self, tokenizer: &rolecore_core::Tokenizer, f: impl FnOnce(Specials<'_>) -> T) -> PyResult<T> {
-        let checked = |specials| tokenizer.check_specials(specials).map_err(CoreError);
-        match self {
-            Self::None => Ok(f(Specials::Text)),
-            Self::All => {
-                checked(Specials::All)?;
-                Ok(f(Specials::All))
-            }
-            Self::These(these) => {
-                let these: Vec<&str> = these.iter().map(String::as_str).collect();
-                checked(Specials::Allowed(&these))?;
-                Ok(f(Specials::Allowed(&these)))
-            }
-        }
-    }
-}
-
-fn allowed(value: &Bound<'_, PyAny>) -> PyResult<Allowed> {
-    let wrong = || wrong_kind(value, "allowed_special", "\"all\" or an iterable of strings");
-    if let Ok(word) = value.cast::<PyString>() {
-        return if text_of(word)? == "all" { Ok(Allowed::All) } else { Err(wrong()) };
-    }
-    let mut these = Vec::new();
-    for item in value.try_iter().map_err(|_| wrong())? {
-        these.push(text_of(item?.cast::<PyString>().map_err(|_| wrong())?)?.into_owned());
-    }
-    Ok(if these.is_empty() { Allowed::None } else { Allowed::These(these) })
 }
 
 fn n_threads(value: &Bound<'_, PyAny>) -> PyResult<usize> {
