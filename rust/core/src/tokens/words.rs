@@ -179,7 +179,7 @@ const EMPTY: u64 = u64::MAX;
 /// The bits of a hash kept beside the id of a whole token: most wrong slots are passed over without reading the token.
 const TAG: u64 = !(1 << 63) & !((1 << ID_BITS) - 1);
 
-/// An open-addressed table of `u64` with linear probing, at most half full.
+/// An open-addressed table of `u64` with linear probing, at most four fifths full.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<u64>,
@@ -188,7 +188,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(n_entries: usize) -> Self {
-        let size = (n_entries.max(1) * 2).next_power_of_two();
+        let size = (n_entries * 5 / 4 + 1).next_power_of_two();
         Self { slots: vec![EMPTY; size], shift: u64::BITS - size.trailing_zeros() }
     }
 
