@@ -216,6 +216,13 @@ def test_count_million_equal_characters_ends_soon(o200k: rolecore.Tokenizer, tex
     assert o200k.count(text * 10**6) == n
 
 
+@pytest.mark.slow
+def test_count_hundred_megabytes_is_linear_and_keeps_nothing(o200k: rolecore.Tokenizer) -> None:
+    assert o200k.count("hello " * 16_000_000) == 16_000_001
+    assert o200k.count("a" * 10**8) == 12_500_000
+    assert o200k.count_until("hello " * 16_000_000, 10) is None
+
+
 @given(text=TEXTS, limit=st.integers(0, 30))
 def test_count_encode_decode_and_truncate_agree(text: str, limit: int) -> None:
     for name in KNOWN:

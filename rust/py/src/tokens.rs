@@ -57,7 +57,7 @@ impl Tokenizer {
     ///     ArgumentError: `text` is not a string, or `allowed_special` neither "all" nor an iterable of strings.
     ///     TokenizerError: an allowed one is no special token of this tokenizer.
     ///
-    /// Cost: linear, no list of ids, whatever the text; the GIL is released above 8 kB.
+    /// Cost: linear, whatever the text, with no list of ids but of a word over 64 bytes; the GIL is released above 8 kB.
     ///
     /// Example:
     ///     >>> rolecore.tokenizer("gpt-4o").count("hello world")

@@ -1,7 +1,7 @@
 //! Remembers how many tokens a short part of a text is, where finding out takes merging.
 //!
 //! A fixed number of tables of a fixed size, shared by all vocabularies of the process: 4 MB once all are in use, whatever is
-//! counted. A thread uses one table at a time, and goes without where another one holds it. A part has a place for two in a table, and
+//! counted. A thread uses one table at a time, and goes without where others hold all of them. A part has a place for two in a table, and
 //! takes it from the older of them: the whole part is stored and compared, so an answer is never another part's.
 
 use std::cell::Cell;
@@ -44,18 +44,19 @@ impl Owner {
         Self(next.ok().filter(|n| n >> OWNER_BITS == 0))
     }
 
-    /// This thread's table, if no other uses it.
+    /// A table that no other thread uses, if there is one; mostly this thread has the same each time.
     pub(super) fn table(self) -> Option<Table> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static PLACE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % N_TABLES));
         let owner = u64::from(self.0?);
         let place = PLACE.try_with(Cell::get).ok()?;
-        let mut cache = match TABLES[place].try_lock() {
-            Ok(cache) => cache,
+        // Another one where this is in use, so that threads do without only when there are more of them than tables.
+        let mut cache = (place..place + N_TABLES).find_map(|place| match TABLES[place % N_TABLES].try_lock() {
+            Ok(cache) => Some(cache),
             // Whoever panicked left whole entries.
-            Err(TryLockError::Poisoned(error)) => error.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        })?;
         if cache.short.len() < N_SHORT || cache.long.len() < N_LONG {
             cache.short.resize(N_SHORT, [[0; 2]; 2]);
             cache.long.resize(N_LONG, [[0; 16]; 2]);

@@ -2,9 +2,10 @@
 //!
 //! Up to [`SCAN`] bytes are merged by scanning for the lowest rank, more through a heap. A long piece is taken in windows: the
 //! tokens of a window but for the last few are taken over if the next window, which begins where they end, begins with a token that
-//! does not merge with the last of them. That is enough: tokens are those of a text exactly if each adjacent pair of them is what
-//! merging the bytes of those two gives, as long as each merge joins what earlier merges made (which is checked at load). It
-//! is the condition under which `bpe`, the crate of GitHub's rust-gems, encodes by backtracking, and is proved there.
+//! stays apart from the last of them when the bytes of both are merged. That is exact: tokens are those of a text if each two
+//! neighbours stay apart. For take the first merge in the text that joins bytes of two of them. Up to then nothing has crossed into
+//! or out of what those two span, so it has gone through the very merges it goes through alone, where the lowest rank, leftmost of
+//! equals, is the same; so the two would have been joined alone, too. And neighbours in the tokens of any text stay apart, likewise.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,8 +21,8 @@ pub(super) const SCAN: usize = 64;
 /// is mostly overlap.
 const MIN_TAKEN: usize = 4;
 const MANY_TAKEN: usize = 32;
-/// The largest window: positions in the heap are 32 bits wide.
-const MAX_WINDOW: usize = 1 << 30;
+/// The largest window: positions in the heap are 32 bits wide. A piece of more that needs one window is cut there.
+const MAX_WINDOW: usize = u32::MAX as usize - 1;
 
 /// Which pairs merge, and into what.
 #[derive(Debug)]
@@ -35,8 +36,6 @@ pub(super) struct Merges {
     /// Token id of each merge, by rank; none where it is the rank and `first_id`, as it mostly is.
     joined: Vec<u32>,
     first_id: u32,
-    /// Whether each merge joins what bytes and earlier merges made.
-    is_ordered: bool,
 }
 
 impl Merges {
@@ -55,9 +54,8 @@ impl Merges {
         let first_id = merges.first().map_or(0, |merge| merge[2]);
         let is_joined_in_order = merges.iter().zip(first_id..).all(|(merge, id)| merge[2] == id);
         let joined = if is_joined_in_order { Vec::new() } else { merges.iter().map(|merge| merge[2]).collect() };
-        let is_ordered = is_ordered(byte_ids, merges);
         let byte_ranks = Vec::new();
-        let mut made = Self { byte_ids: *byte_ids, byte_ranks, pairs, filter, joined, first_id, is_ordered };
+        let mut made = Self { byte_ids: *byte_ids, byte_ranks, pairs, filter, joined, first_id };
         let pair_of = |pair: usize| made.rank(byte_ids[pair >> 8], byte_ids[pair & 0xFF]);
         made.byte_ranks = (0..1 << 16).map(pair_of).collect();
         made
@@ -145,7 +143,7 @@ impl Merges {
 
     fn long(&self, tokens: &Tokens, piece: &[u8], out: &mut Vec<u32>) {
         let already = out.len();
-        if !self.is_ordered || !self.windows(tokens, piece, out) {
+        if !self.windows(tokens, piece, out) {
             out.truncate(already);
             piece.chunks(MAX_WINDOW).for_each(|chunk| self.heap(chunk, out));
         }
@@ -185,6 +183,9 @@ impl Merges {
                 }
             }
             size *= 4;
+            if size > MAX_WINDOW {
+                return false;
+            }
             ids.clear();
             self.window(&piece[at..piece.len().min(at + size)], &mut ids);
             if last.is_some_and(|last| !self.stay_apart(&piece[last..at + len_of(ids[0])], at - last)) {
@@ -273,19 +274,6 @@ fn lowest(keys: &[u32]) -> u32 {
         }
     }
     least.into_iter().fold(NONE, u32::min)
-}
-
-fn is_ordered(byte_ids: &[u32; 256], merges: &[[u32; 3]]) -> bool {
-    let n_ids = merges.iter().flatten().chain(byte_ids).max().map_or(0, |&id| id as usize + 1);
-    let mut is_made = vec![false; n_ids];
-    for &id in byte_ids {
-        is_made[id as usize] = true;
-    }
-    merges.iter().all(|&[left, right, joined]| {
-        let is_ordered = is_made[left as usize] && is_made[right as usize];
-        is_made[joined as usize] = true;
-        is_ordered
-    })
 }
 
 const FILTER_BITS: usize = 1 << 21;

@@ -70,15 +70,45 @@ fn windows_lead_to_the_end_of_any_run() {
     }
 }
 
+/// Merges of bytes 0..n that each join what the next one made: where a token ends depends on the far right.
+fn chain(n: u8) -> (Merges, Tokens) {
+    let mut byte_ids = [0; 256];
+    byte_ids.iter_mut().zip(0..).for_each(|(id, byte)| *id = byte);
+    let mut tokens = Tokens::default();
+    (0..=255).for_each(|byte: u8| assert!(tokens.insert(usize::from(byte), &[byte])));
+    let mut merges = Vec::new();
+    for (left, id) in (0..n).rev().zip(256..) {
+        assert!(tokens.push_joined(usize::from(left), usize::from(left) + 1));
+        merges.push([u32::from(left), u32::from(left) + 1, id]);
+    }
+    (Merges::new(&byte_ids, &merges), tokens)
+}
+
 #[test]
-fn knows_merges_that_use_what_is_made_later() {
+fn windows_that_lead_nowhere_are_given_up() {
+    let (merges, tokens) = chain(250);
+    let mut n_given_up = 0;
+    for from in 0..40 {
+        let piece: Vec<u8> = (from..=250).chain(200..251).collect();
+        let mut ids = Vec::new();
+        n_given_up += usize::from(!merges.windows(&tokens, &piece, &mut ids));
+        ids.clear();
+        merges.encode(&tokens, &piece, &mut ids);
+        assert_eq!(ids, merges.by_definition(&piece));
+    }
+    assert!(n_given_up > 0);
+}
+
+#[test]
+fn merges_may_use_what_is_made_later() {
     let mut bytes = [0; 256];
     bytes.iter_mut().zip(0..).for_each(|(id, byte)| *id = byte);
-    assert!(is_ordered(&bytes, &[[97, 98, 256], [256, 99, 257]]));
-    assert!(!is_ordered(&bytes, &[[256, 99, 257], [97, 98, 256]]));
+    let mut tokens = Tokens::default();
+    (0..=255).for_each(|byte: u8| assert!(tokens.insert(usize::from(byte), &[byte])));
+    assert!(tokens.push_joined(97, 98) && tokens.push_joined(256, 99));
     let unordered = Merges::new(&bytes, &[[256, 99, 257], [97, 98, 256]]);
-    let piece = b"abc".repeat(60);
+    let piece = b"abcab".repeat(60);
     let mut ids = Vec::new();
-    unordered.encode(&Tokens::default(), &piece, &mut ids);
+    unordered.encode(&tokens, &piece, &mut ids);
     assert_eq!(ids, unordered.by_definition(&piece));
 }

@@ -150,15 +150,16 @@ fn each_of<R: Rules, B>(
     let mut at = 0;
     while at < text.len() {
         let (start, mut ends) = (at, block::ends::<R>(text, at));
-        if ends == 0 {
-            let end = end_of::<R>(classes, text, at);
+        let mut end = if ends == 0 { end_of::<R>(classes, text, at) } else { start + ends.trailing_zeros() as usize };
+        // One call of `f`, so that it becomes part of the loop.
+        loop {
             f(at, end)?;
             at = end;
-        }
-        while ends != 0 {
-            let end = start + ends.trailing_zeros() as usize;
-            f(at, end)?;
-            (at, ends) = (end, ends & (ends - 1));
+            ends &= ends.wrapping_sub(1);
+            if ends == 0 {
+                break;
+            }
+            end = start + ends.trailing_zeros() as usize;
         }
     }
     Continue(())

@@ -10,7 +10,7 @@ use super::bpe::Tokens;
 use super::classes::decode;
 use super::words::low_bits;
 
-/// A 16th of the bits are set with `o200k_base`; 64 kB stay in a cache of the processor.
+/// A 24th of the bits are set with `o200k_base`; 64 kB stay in a cache of the processor.
 const N_BITS: usize = 1 << 19;
 
 /// What stands in tokens around each place between two characters.

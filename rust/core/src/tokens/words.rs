@@ -76,6 +76,8 @@ impl Key {
 }
 
 /// The first eight of up to 12 bytes and the others, where there is nothing to read behind them.
+#[cold]
+#[inline(never)]
 fn halves(bytes: &[u8]) -> (u64, u64) {
     let four = |at: usize| bytes[at..].first_chunk().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
     let len = bytes.len();
@@ -102,8 +104,8 @@ impl Words {
     pub(super) fn new(tokens: &Tokens, ids: impl Iterator<Item = u32> + Clone) -> Self {
         let is_short = |id: &u32| tokens.bytes_of(*id).len() <= SHORT;
         let (n_short, n) = ids.clone().fold((0, 0), |(short, n), id| (short + usize::from(is_short(&id)), n + 1));
-        // Up to 3 of 4 entries are taken.
-        let size = (n_short * 4 / 3 + 1).next_power_of_two().max(4);
+        // Up to half of the entries are taken: at three quarters counting is a twelfth slower, with 4 MB less.
+        let size = (n_short * 2 + 1).next_power_of_two().max(4);
         let mut words = Self {
             short: vec![[0; 2]; size],
             shift: u64::BITS - size.trailing_zeros(),
