@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench bench-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast bench bench-tokens check-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -25,7 +25,7 @@ export RUSTUP_HOME := $(RUSTUP_BESIDE_CARGO)
 endif
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 demo: .venv/.built ## replay recorded sessions through the whole package and check every claim
 	@.venv/bin/rolecore demo
@@ -46,6 +46,13 @@ bench: .venv-bench/.made ## measure against pinned peers, in a venv of their own
 
 bench-tokens: .venv-bench/.token-peers ## only counting, with more peers: make bench-tokens [DATA=folder with recorded talk]
 	@.venv-bench/bin/python -m pytest benches/python/bench_tokens.py benches/python/bench_tokens_hostile.py --texts="$(DATA)"
+
+N ?= 1000000
+JOBS ?= 2
+
+check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
+	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
+	@.venv-bench/bin/python benches/python/check_tokens.py --n $$(($(N) / 10)) --jobs $(JOBS) --families
 
 gate: .venv/.made ## count the kernels' instructions with valgrind and compare with the record
 	@$(PY) benches/rust/gate.py
