@@ -313,3 +313,18 @@ def test_history_counts_images_as_the_tokenizer_does() -> None:
     assert history.tokens == GPT_4O.count_messages(history.to_messages()) > 765
     window = history.fit(history.tokens - 1, keep_last=0)
     assert window.tokens == GPT_4O.count_messages(window.messages) < history.tokens
+
+
+def test_text_that_looks_like_base64_is_counted() -> None:
+    words = "\n".join(f"identifier{i}" for i in range(2000))
+    part = {"type": "tool_result", "tool_use_id": "x", "content": words}
+    assert GPT_4O.count_messages([{"role": "user", "content": [part]}]) > GPT_4O.count(words)
+
+
+def test_function_call_is_counted_beside_content() -> None:
+    call = {"name": "f", "arguments": '{"x": "' + "word " * 200 + '"}'}
+    alone = GPT_4O.count_messages([{"role": "assistant", "content": None, "function_call": call}])
+    assert alone > 200
+    assert GPT_4O.count_messages([{"role": "assistant", "content": "", "function_call": call}]) == alone
+    beside = GPT_4O.count_messages([{"role": "assistant", "content": "hello", "function_call": call}])
+    assert beside == alone + 1

@@ -206,6 +206,36 @@ def test_decode_bad_ids_are_refused(o200k: rolecore.Tokenizer, bad: Any) -> None
         o200k.decode(bad)
 
 
+def test_decode_of_a_length_that_lies_is_an_error(o200k: rolecore.Tokenizer) -> None:
+    class Long(list[int]):
+        def __len__(self) -> int:
+            return 2**62
+
+    assert o200k.decode(Long([24912, 2375])) == "hello world"
+    assert o200k.decode(iter([24912, 2375])) == "hello world"
+    for ids in (range(10**13), range(2**62)):
+        with pytest.raises(rolecore.TokenizerError, match="token 199998 is not in the vocabulary"):
+            o200k.decode(ids)
+
+
+def test_iterables_that_fail_raise_their_own_error(o200k: rolecore.Tokenizer) -> None:
+    class Failing:
+        def __iter__(self) -> Any:
+            raise ZeroDivisionError
+
+        def __index__(self) -> int:
+            raise ZeroDivisionError
+
+    for call in (
+        lambda: o200k.decode(Failing()),
+        lambda: o200k.decode([Failing()]),  # type: ignore[list-item]
+        lambda: o200k.count_batch(Failing()),
+        lambda: o200k.count("a", allowed_special=Failing()),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            call()
+
+
 def test_decode_part_of_character_gives_replacement(o200k: rolecore.Tokenizer) -> None:
     assert "\ufffd" in o200k.decode(o200k.encode("\U0001f9d9")[:1])
     assert rolecore.tokenizer("o200k_harmony").decode([200006, 199999]) == "<|start|><|endoftext|>"

@@ -11,6 +11,7 @@ pub mod history;
 pub mod json;
 pub mod memory;
 pub mod message;
+mod payload;
 pub mod retain;
 pub mod rolling;
 pub mod shrink;

@@ -1,6 +1,7 @@
 //! One chat message in the form chat APIs take, parsed once.
 
 use crate::error::{Error, Result};
+use crate::payload;
 use crate::tokens::{ImageSize, Tokenizer};
 
 /// Who speaks. Other roles are refused when a message is parsed: no provider takes them.
@@ -67,26 +68,23 @@ pub enum Part {
         /// The image's size, where the image itself is in the message.
         size: Option<ImageSize>,
     },
-    /// Any other part, as its JSON text without the base64 texts in it; counted as that text. Made by [`Part::other`].
-    Other(String),
+    /// Any other part, counted as its JSON text and by the images in it. Made by [`Part::other`].
+    Other {
+        /// Without the base64 texts that were in it.
+        json: String,
+        /// Images that were, each with its size if that is known.
+        images: Vec<Option<ImageSize>>,
+    },
 }
 
 impl Part {
-    /// A part that has no rule of its own, from its JSON text. Base64 texts and data URLs from 256 characters are left out: they
-    /// are audio or files, which no provider counts as text, and for which there is no published rule by their bytes.
+    /// A part that has no rule of its own, from its JSON text. Data URLs in base64, and base64 under a key that says that it is data, are
+    /// left out from 256 characters on: they are audio or files, which no provider counts as text, and for which there is no
+    /// published rule by their bytes. Images among them are counted as images.
     pub fn other(json: &str) -> Self {
-        let texts: Vec<&str> = json.split('"').map(|text| if is_payload(text) { "" } else { text }).collect();
-        Self::Other(texts.join("\""))
+        let (json, images) = payload::taken_out(json);
+        Self::Other { json, images }
     }
-}
-
-/// Whether what stands between two quotes of a JSON text is base64, line breaks (as escapes) and all.
-fn is_payload(text: &str) -> bool {
-    let data = match text.split_once(";base64,") {
-        Some((head, data)) if head.starts_with("data:") => data,
-        _ => text,
-    };
-    data.len() >= 256 && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=\\".contains(&byte))
 }
 
 /// A parsed message. Keys a chat API does not define are not part of it: the caller's own object keeps them.
@@ -123,7 +121,7 @@ impl Message {
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let parts = self.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.as_str()),
-            Part::Image { .. } | Part::Other(_) => None,
+            Part::Image { .. } | Part::Other { .. } => None,
         });
         parts.chain(self.refusal.as_deref())
     }
@@ -131,7 +129,7 @@ impl Message {
     /// Bytes of all text the message holds: what parsing and counting it costs.
     pub fn text_bytes(&self) -> usize {
         let other: usize =
-            self.parts.iter().map(|part| if let Part::Other(json) = part { json.len() } else { 0 }).sum();
+            self.parts.iter().map(|part| if let Part::Other { json, .. } = part { json.len() } else { 0 }).sum();
         let calls: usize = self.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
         self.texts().map(str::len).sum::<usize>() + other + calls
     }
@@ -178,7 +176,9 @@ impl Message {
         for (part, i) in self.parts.iter().zip(0..) {
             sum += match part {
                 Part::Text(text) => count_part(i, text),
-                Part::Other(json) => count(json),
+                Part::Other { json, images } => {
+                    count(json) + images.iter().map(|size| rule.image.tokens(false, *size)).sum::<u64>()
+                }
                 Part::Image { low_detail, size } => rule.image.tokens(*low_detail, *size),
             };
         }
@@ -193,25 +193,5 @@ impl ToolCall {
         u64::from(tokenizer.chat().per_call)
             + tokenizer.count(&self.name) as u64
             + tokenizer.count(&self.arguments) as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn other_parts_leave_base64_out() {
-        let data = "Ab+/".repeat(64);
-        for payload in [&data, &format!("data:application/pdf;base64,{data}"), &format!("{data}\\n{data}==")] {
-            let json = format!(r#"{{"type": "file", "file": {{"data": "{payload}", "name": "a"}}}}"#);
-            let left = r#"{"type": "file", "file": {"data": "", "name": "a"}}"#;
-            assert_eq!(Part::other(&json), Part::Other(left.to_owned()));
-        }
-        let short = &data[4..];
-        for text in [short, &format!("{short} and more"), &format!("\u{e9}{data}"), &format!("{data};base64,")] {
-            let json = format!(r#"{{"text": "{text}"}}"#);
-            assert_eq!(Part::other(&json), Part::Other(json));
-        }
     }
 }

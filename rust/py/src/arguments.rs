@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyString};
 
 use crate::errors::ArgumentError;
 
@@ -22,6 +22,14 @@ pub(crate) fn wrong_kind(value: &Bound<'_, PyAny>, name: &str, expected: &str) -
 /// A string, lone surrogates and all.
 pub(crate) fn string<'a, 'py>(value: &'a Bound<'py, PyAny>, name: &str) -> PyResult<&'a Bound<'py, PyString>> {
     value.cast::<PyString>().map_err(|_| wrong_kind(value, name, "a str"))
+}
+
+/// The items of an iterable; what its own code raises passes through.
+pub(crate) fn each<'py>(value: &Bound<'py, PyAny>, name: &str, expected: &str) -> PyResult<Bound<'py, PyIterator>> {
+    value.try_iter().map_err(|error| match error {
+        error if error.is_instance_of::<PyTypeError>(value.py()) => wrong_kind(value, name, expected),
+        error => error,
+    })
 }
 
 /// True or False.

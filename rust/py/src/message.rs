@@ -104,9 +104,7 @@ pub(crate) fn parse(object: &Bound<'_, PyAny>, index: usize) -> PyResult<Message
         Role::Tool => message.tool_call_id = place.text_or_none(dict, intern!(py, "tool_call_id"), "")?,
         Role::Assistant => {
             message.refusal = place.text_or_none(dict, intern!(py, "refusal"), "")?;
-            if message.parts.is_empty() {
-                message.parts = parse_stand_ins(&place, dict)?;
-            }
+            message.parts.extend(parse_stand_ins(&place, dict)?);
         }
         Role::System | Role::Developer | Role::User => {}
     }
@@ -183,7 +181,7 @@ fn parse_image(place: &Place, dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString
     Ok(Part::Image { low_detail: detail.as_deref() == Some("low"), size })
 }
 
-/// What an assistant's message may hold instead of content: the reference to its audio, or the older function call.
+/// What an assistant's message may hold beside content or instead of it: the reference to its audio, or the older function call.
 fn parse_stand_ins(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<Part>> {
     let py = dict.py();
     let mut parts = Vec::new();

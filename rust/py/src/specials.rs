@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use rolecore_core::tokens::Specials;
 
-use crate::arguments::wrong_kind;
+use crate::arguments::{each, wrong_kind};
 use crate::errors::CoreError;
 use crate::text::text_of;
 
@@ -42,12 +42,13 @@ impl Allowed {
 
 /// Reads `allowed_special`.
 pub(crate) fn allowed(value: &Bound<'_, PyAny>) -> PyResult<Allowed> {
-    let wrong = || wrong_kind(value, "allowed_special", "\"all\" or an iterable of strings");
+    const EXPECTED: &str = "\"all\" or an iterable of strings, as (\"<|endoftext|>\",)";
+    let wrong = || wrong_kind(value, "allowed_special", EXPECTED);
     if let Ok(word) = value.cast::<PyString>() {
         return if text_of(word)? == "all" { Ok(Allowed::All) } else { Err(wrong()) };
     }
     let mut these = Vec::new();
-    for item in value.try_iter().map_err(|_| wrong())? {
+    for item in each(value, "allowed_special", EXPECTED)? {
         these.push(text_of(item?.cast::<PyString>().map_err(|_| wrong())?)?.into_owned());
     }
     Ok(if these.is_empty() { Allowed::None } else { Allowed::These(these) })

@@ -57,8 +57,8 @@ impl TokenStream {
 
     /// Number of tokens of the whole text so far, as `Tokenizer.count` gives it.
     ///
-    /// Cost: one count of what is open, the last word or clause. With a tokenizer.json that has added tokens, a normaliser or a
-    /// pattern of its own that is the whole text.
+    /// Cost: one count of what is open: the last word or clause, or as much of a run without one, as of digits, emoji or blanks. With a
+    /// tokenizer.json that splits by a pattern of its own, as DeepSeek's, that is the whole text.
     #[getter]
     fn tokens(&self, py: Python<'_>) -> usize {
         self.locked(py, rolecore_core::tokens::TokenStream::open_bytes, rolecore_core::tokens::TokenStream::tokens)

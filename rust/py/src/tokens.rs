@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice, PyString, PyTuple};
 use rolecore_core::tokens::{Side, Tool};
 
-use crate::arguments::{one_of, string, whole_number, wrong_kind};
+use crate::arguments::{each, one_of, string, whole_number, wrong_kind};
 use crate::errors::{ArgumentError, CoreError, TokenizerError};
 use crate::message::parse_all;
 use crate::specials::{Allowed, allowed};
@@ -152,9 +152,7 @@ impl Tokenizer {
             Err(_) if texts.is_instance_of::<PyString>() => {
                 return Err(wrong_kind(texts, "texts", "an iterable of strings"));
             }
-            Err(_) => texts
-                .try_iter()
-                .map_err(|_| wrong_kind(texts, "texts", "an iterable of strings"))?
+            Err(_) => each(texts, "texts", "an iterable of strings")?
                 .collect::<PyResult<Vec<_>>>()
                 .and_then(|items| PyTuple::new(py, items))?,
         };
@@ -200,25 +198,31 @@ impl Tokenizer {
     /// Return the text of token ids.
     ///
     /// Args:
-    ///     ids: a sequence of ids; special ones are allowed.
+    ///     ids: an iterable of ids; special ones are allowed.
     ///
     /// Returns:
     ///     A string; where the ids end inside a character, U+FFFD.
     ///
     /// Raises:
     ///     TokenizerError: an id is not in the vocabulary.
-    ///     ArgumentError: `ids` is no sequence of integers from 0 to 2**32 - 1.
+    ///     ArgumentError: `ids` is no iterable, or an item is no number from 0.
     ///
     /// Cost: O(n).
     ///
     /// Example:
     ///     >>> rolecore.tokenizer("o200k_base").decode([24912, 2375])
     ///     'hello world'
-    #[pyo3(signature = (ids: "collections.abc.Sequence[int]") -> "str")]
+    #[pyo3(signature = (ids: "collections.abc.Iterable[int]") -> "str")]
     fn decode(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<String> {
-        let ids: Vec<u32> =
-            ids.extract().map_err(|_| wrong_kind(ids, "ids", "a sequence of integers from 0 to 2**32 - 1"))?;
-        Ok(detached(py, ids.len(), || self.inner.decode(&ids)).map_err(CoreError)?)
+        // One at a time, and looked up at once: a length is only what an object says of itself.
+        let mut checked = Vec::new();
+        for (i, id) in each(ids, "ids", "an iterable of ints")?.enumerate() {
+            let id = whole_number(&id?, &format!("ids[{i}]"))?;
+            let id = u32::try_from(id).unwrap_or(u32::MAX);
+            self.inner.bytes_of(id).map_err(CoreError)?;
+            checked.push(id);
+        }
+        Ok(detached(py, checked.len(), || self.inner.decode(&checked)).map_err(CoreError)?)
     }
 
     /// Return the longest cheap prefix or suffix of at most `max_tokens` tokens.

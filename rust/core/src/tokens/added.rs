@@ -51,6 +51,8 @@ pub(crate) struct Added {
     normalised: Finder,
     /// By id, in order.
     contents: Vec<(u32, String)>,
+    /// Every character that a token to be found has, in order.
+    characters: Vec<char>,
 }
 
 #[derive(Debug)]
@@ -74,8 +76,17 @@ impl Added {
         let mut contents: Vec<(u32, String)> = entries.iter().map(|e| (e.id, e.content.clone())).collect();
         contents.sort_unstable();
         contents.dedup_by_key(|(id, _)| *id);
+        let spellings = entries.iter().flat_map(|e| [normalise(&e.content), e.content.clone()]);
+        let mut characters: Vec<char> = spellings.flat_map(|text| text.chars().collect::<Vec<_>>()).collect();
+        characters.sort_unstable();
+        characters.dedup();
         let (normalised, raw) = entries.into_iter().partition(|entry: &Entry| entry.is_normalised);
-        Ok(Self { raw: Finder::new(raw, str::to_owned)?, normalised: Finder::new(normalised, normalise)?, contents })
+        Ok(Self {
+            raw: Finder::new(raw, str::to_owned)?,
+            normalised: Finder::new(normalised, normalise)?,
+            contents,
+            characters,
+        })
     }
 
     /// Whether nothing is matched in a text that is ordinary but for these special tokens.
@@ -107,6 +118,11 @@ impl Added {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a character is in no token: then none reaches over a place before it.
+    pub(crate) fn is_foreign(&self, c: char) -> bool {
+        self.characters.binary_search(&c).is_err()
     }
 
     pub(crate) fn content_of(&self, id: u32) -> Option<&str> {

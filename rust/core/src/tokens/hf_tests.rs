@@ -252,3 +252,37 @@ proptest! {
         prop_assert!(text.ends_with(tail) && tiny.count(tail) <= max);
     }
 }
+
+#[test]
+fn a_stream_is_counted_as_its_text_across_added_tokens_and_composition() {
+    let mut file = with("/normalizer", json!({"type": "NFC"}));
+    file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": crate::tokens::scan::Family::Qwen2.pattern().to_owned() + r"|\s+(?!\S)|\s+"}, "behavior": "Isolated", "invert": false},
+        {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+    ]});
+    for tokenizer in [open(&tiny()).unwrap(), open(&file).unwrap()].map(std::sync::Arc::new) {
+        let mut stream = crate::tokens::TokenStream::new(std::sync::Arc::clone(&tokenizer));
+        let mut text = String::new();
+        let parts = [
+            "abc ",
+            "a<",
+            "thi",
+            "nk",
+            ">b 1",
+            "2.",
+            "<|im_st",
+            "art|> e",
+            "\u{301}!",
+            " e\u{301}",
+            ", a",
+            "\u{37e}<think> ",
+            "x\n",
+        ];
+        for part in parts.into_iter().cycle().take(200) {
+            stream.append(part);
+            text += part;
+            assert_eq!(stream.tokens(), tokenizer.count(&text), "{text:?}");
+            assert!(stream.open_bytes() < 60, "{text:?}");
+        }
+    }
+}

@@ -217,13 +217,21 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let mut bytes = Vec::with_capacity(ids.len() * 4);
         for &id in ids {
-            let token = self.added.content_of(id).map_or_else(|| self.bpe.bytes_of(id), str::as_bytes);
-            if token.is_empty() {
-                return Err(Error::Tokenizer(format!("token {id} is not in the vocabulary of {}", self.name)));
-            }
-            bytes.extend_from_slice(token);
+            bytes.extend_from_slice(self.bytes_of(id)?);
         }
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// The bytes of a token: part of a text, and of a character perhaps.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the id is not in the vocabulary.
+    pub fn bytes_of(&self, id: u32) -> Result<&[u8]> {
+        let token = self.added.content_of(id).map_or_else(|| self.bpe.bytes_of(id), str::as_bytes);
+        if token.is_empty() {
+            return Err(Error::Tokenizer(format!("token {id} is not in the vocabulary of {}", self.name)));
+        }
+        Ok(token)
     }
 
     /// The longest prefix or suffix that is cheap to find, ends at a character and has at most `max_tokens` tokens. It is cut
@@ -251,6 +259,15 @@ impl Tokenizer {
     /// What cuts a text into pieces, if nothing else has to be done to it.
     fn scanner(&self, specials: Specials<'_>) -> Option<Scanner> {
         self.split.scanner().filter(|_| self.added.is_plain(specials) && !self.nfc)
+    }
+
+    /// The last place from `from` on up to which a text can be counted apart from what follows, whatever that is.
+    fn last_border(&self, text: &str, from: usize) -> Option<usize> {
+        let is_plain = self.added.is_plain(Specials::Text) && !self.nfc;
+        // No added token may begin before the border and end behind it, and nothing may compose across it.
+        let may_begin =
+            |c: char| is_plain || !c.is_alphabetic() && self.added.is_foreign(c) && is_nfc(c.encode_utf8(&mut [0; 4]));
+        self.split.scanner()?.last_border(text, from, may_begin)
     }
 
     /// Call `f` with each piece in order until it breaks, and return what it broke with.

@@ -167,17 +167,18 @@ fn each_of<R: Rules, B>(
 
 impl Scanner {
     /// The last place from `from` on where a piece ends whatever follows the text, and what stands before it does not depend on what
-    /// stands behind it: after a word or a number where something else begins, and after anything before a blank.
-    pub(crate) fn last_border(self, text: &str, from: usize) -> Option<usize> {
-        let mut behind = text.len();
-        for (at, _) in text.char_indices().rev() {
-            if behind < text.len() && self.is_border(text.as_bytes(), at, behind) {
-                return Some(behind);
+    /// stands behind it: after a word or a number where something else begins, and after anything before a blank. The character
+    /// behind it has to be one that `may_begin`.
+    pub(crate) fn last_border(self, text: &str, from: usize, may_begin: impl Fn(char) -> bool) -> Option<usize> {
+        let mut behind: Option<(usize, char)> = None;
+        for (at, c) in text.char_indices().rev() {
+            match behind {
+                Some((place, next)) if self.is_border(text.as_bytes(), at, place) && may_begin(next) => {
+                    return Some(place);
+                }
+                Some((place, _)) if place < from => break,
+                _ => behind = Some((at, c)),
             }
-            if behind < from {
-                break;
-            }
-            behind = at;
         }
         None
     }

@@ -1,12 +1,13 @@
 //! The count of a text that comes in parts: only what is still open is counted again.
 //!
 //! Where a word ends and a blank or punctuation begins, a piece ends whatever follows, and what stands before is as it will be. So
-//! all up to the last such place is counted once and forgotten. In Chinese that is a clause. A tokenizer.json that matches added
-//! tokens, normalises or splits by a pattern of its own has no such places: its whole text is kept, and counted at each look.
+//! all up to the last such place is counted once and forgotten. In Chinese that is a clause. Where a tokenizer.json adds tokens or
+//! composes characters, such a place is one that neither can reach over. One that splits by a pattern of its own has no such places:
+//! its whole text is kept, and counted at each look.
 
 use std::sync::Arc;
 
-use super::{Specials, Tokenizer};
+use super::Tokenizer;
 
 /// A growing text and its exact number of tokens.
 #[derive(Debug)]
@@ -36,8 +37,7 @@ impl TokenStream {
         let seen = self.open.len();
         self.open.push_str(part);
         self.open_tokens = None;
-        let Some(scanner) = self.tokenizer.scanner(Specials::Text) else { return };
-        if let Some(border) = scanner.last_border(&self.open, seen) {
+        if let Some(border) = self.tokenizer.last_border(&self.open, seen) {
             self.settled += self.tokenizer.count(&self.open[..border]);
             self.open.drain(..border);
         }
