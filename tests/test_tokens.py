@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from token_files import TEXTS, tiny_file, write
 
 import rolecore
 
@@ -45,36 +46,6 @@ KNOWN = {
         ("x = 1  \n  ", [87, 284, 220, 16, 2355, 256]),
     ],
 }
-TEXTS = st.text(max_size=80) | st.lists(
-    st.sampled_from(
-        ["你好", "e\u0301", "👨‍👩‍👧", "'s", "'LL", " ", "   ", "\n", "\r\n", "hello", "HTTPServer", "12345", "\x00"]
-    )
-).map("".join)
-
-
-def byte_letters() -> list[str]:
-    """Return GPT-2's letter for each byte."""
-    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(0x100, 0x200))
-    return [chr(byte if byte in plain else next(others)) for byte in range(256)]
-
-
-def tiny_file(**model: Any) -> dict[str, Any]:
-    vocab = {letter: byte for byte, letter in enumerate(byte_letters())} | {"ab": 256, "abc": 257}
-    return {
-        "added_tokens": [
-            {"id": 300, "content": "<think>", "special": False, "normalized": False},
-            {"id": 301, "content": "<|im_start|>", "special": True, "normalized": False},
-        ],
-        "normalizer": None,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
-        "model": {"type": "BPE", "vocab": vocab, "merges": ["a b", "ab c"], **model},
-    }
-
-
-def write(path: Path, file: dict[str, Any]) -> Path:
-    path.write_text(json.dumps(file), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -377,88 +348,6 @@ def test_count_batch_by_threads_is_the_same(o200k: rolecore.Tokenizer) -> None:
         assert o200k.count_batch(texts, threads=threads) == [o200k.count(text) for text in texts]
     with pytest.raises(rolecore.ArgumentError, match="threads is 0; it must be an int from 1"):
         o200k.count_batch(texts, threads=0)
-
-
-def test_allowed_special_tokens_are_tokens() -> None:
-    tok = rolecore.tokenizer("o200k_harmony")
-    text = "<|start|>user<|message|>hi<|end|>"
-    ids = [200006, 1428, 200008, 3686, 200007]
-    for allowed in ("all", {"<|start|>", "<|message|>", "<|end|>"}, ["<|end|>", "<|start|>", "<|message|>"]):
-        assert tok.encode(text, allowed_special=allowed) == ids
-        assert tok.count(text, allowed_special=allowed) == len(ids)
-    assert tok.encode(text, allowed_special=()) == tok.encode(text)
-    assert tok.count(text, allowed_special=("<|end|>",)) == tok.count(text[:-7]) + 1
-
-
-@pytest.mark.parametrize("bad", ["<|end|>", "", 3, None, [3], b"all"])
-def test_allowed_special_of_another_kind_is_refused(o200k: rolecore.Tokenizer, bad: Any) -> None:
-    with pytest.raises(
-        rolecore.ArgumentError, match=r'allowed_special is .*; it must be "all" or an iterable of strings'
-    ):
-        o200k.count("text", allowed_special=bad)
-
-
-def test_allowed_special_unknown_to_the_tokenizer_is_refused(o200k: rolecore.Tokenizer) -> None:
-    with pytest.raises(rolecore.TokenizerError, match=r'"<\|start\|>" is no special token.*it has 2.*<\|endoftext\|>'):
-        o200k.encode("text", allowed_special=["<|start|>"])
-
-
-def test_allowed_special_of_a_file_are_its_own(tmp_path: Path) -> None:
-    tok = rolecore.tokenizer(write(tmp_path / "tokenizer.json", tiny_file()))
-    assert tok.encode("ab<|im_start|><think>", allowed_special="all") == [256, 301, 300]
-    assert tok.count("ab<|im_start|><think>") > 3
-    with pytest.raises(rolecore.TokenizerError, match=r"<think>.* is no special token"):
-        tok.count("ab", allowed_special=["<think>"])
-    file = tiny_file()
-    file["added_tokens"][1]["lstrip"] = True
-    bent = rolecore.tokenizer(write(tmp_path / "bent.json", file))
-    assert bent.count("ab") == 1
-    with pytest.raises(rolecore.TokenizerError, match="special token 301 takes blanks"):
-        bent.count("ab", allowed_special="all")
-
-
-@given(parts=st.lists(TEXTS | st.text(max_size=3), max_size=12))
-def test_stream_count_is_that_of_the_text_so_far(parts: list[str]) -> None:
-    for name in KNOWN:
-        tok = rolecore.tokenizer(name)
-        stream = tok.stream()
-        assert stream.tokens == 0
-        for i, part in enumerate(parts):
-            stream.append(part)
-            assert stream.tokens == tok.count("".join(parts[: i + 1]))
-
-
-def test_stream_of_a_file_counts_tokens_across_parts(tmp_path: Path) -> None:
-    tok = rolecore.tokenizer(write(tmp_path / "tokenizer.json", tiny_file()))
-    stream = tok.stream()
-    for part, n in (("a", 1), ("b", 1), ("c <thi", 6), ("nk>", 3)):
-        stream.append(part)
-        assert stream.tokens == n
-
-
-def test_stream_append_of_no_string_is_refused_and_changes_nothing(o200k: rolecore.Tokenizer) -> None:
-    stream = o200k.stream()
-    stream.append("hello\ud800")
-    with pytest.raises(rolecore.ArgumentError, match="part is of type bytes; it must be a str"):
-        stream.append(b" world")  # type: ignore[arg-type]
-    stream.append(" world")
-    assert stream.tokens == o200k.count("hello\ufffd world")
-
-
-def test_stream_from_many_threads_counts_every_part(o200k: rolecore.Tokenizer) -> None:
-    stream = o200k.stream()
-
-    def add() -> None:
-        for _ in range(200):
-            stream.append(" hello")
-            assert stream.tokens > 0
-
-    threads = [threading.Thread(target=add) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert stream.tokens == 1600
 
 
 def test_count_many_vocabularies_in_many_threads_do_not_mix(tmp_path: Path) -> None:
