@@ -346,8 +346,9 @@ def test_count_batch_by_threads_is_the_same(o200k: rolecore.Tokenizer) -> None:
     texts = ["word, 你好 " * (i * i % 90) for i in range(200)]
     for threads in (1, 2, 7, 10**30):
         assert o200k.count_batch(texts, threads=threads) == [o200k.count(text) for text in texts]
-    with pytest.raises(rolecore.ArgumentError, match="threads is 0; it must be an int from 1"):
-        o200k.count_batch(texts, threads=0)
+    for bad, shown in ((0, "0"), (-1, "-1"), (True, "of type bool"), (1.5, "of type float")):
+        with pytest.raises(rolecore.ArgumentError, match=f"threads is {shown}; it must be an int from 1"):
+            o200k.count_batch(texts, threads=bad)  # type: ignore[arg-type]
 
 
 def test_count_many_vocabularies_in_many_threads_do_not_mix(tmp_path: Path) -> None:

@@ -39,8 +39,15 @@ pub(crate) fn flag(value: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
 
 /// A whole number from 0; numbers past 2^64 are as good as that.
 pub(crate) fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
+    number_from(0, value, name)
+}
+
+/// A whole number from `least`; numbers past 2^64 are as good as that.
+pub(crate) fn number_from(least: u64, value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
     let py = value.py();
-    let wrong = || wrong_kind(value, name, "an int from 0");
+    let expected = format!("an int from {least}");
+    let wrong = || wrong_kind(value, name, &expected);
+    let too_small = |shown: String| ArgumentError::new_err(format!("{name} is {shown}; it must be {expected}"));
     let number = match value.cast::<PyInt>() {
         Ok(_) if value.is_instance_of::<PyBool>() => return Err(wrong()),
         Ok(number) => number.as_any().clone(),
@@ -53,10 +60,11 @@ pub(crate) fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
             if number.lt(0)? {
                 let shown = number.extract::<i64>().map_or_else(|_| "below -2**63".to_owned(), |n| n.to_string());
-                return Err(ArgumentError::new_err(format!("{name} is {shown}; it must be an int from 0")));
+                return Err(too_small(shown));
             }
             Ok(u64::MAX)
         }
+        Ok(number) if number < least => Err(too_small(number.to_string())),
         number => number,
     }
 }

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice, PyString, PyTuple};
 use rolecore_core::tokens::{Side, Tool};
 
-use crate::arguments::{each, one_of, string, whole_number, wrong_kind};
-use crate::errors::{ArgumentError, CoreError, TokenizerError};
+use crate::arguments::{each, number_from, one_of, string, whole_number, wrong_kind};
+use crate::errors::{CoreError, TokenizerError};
 use crate::message::parse_all;
 use crate::specials::{Allowed, allowed};
 use crate::stream::TokenStream;
@@ -405,10 +405,7 @@ pub(crate) fn resolve(given: &Bound<'_, PyAny>) -> PyResult<Arc<rolecore_core::T
 }
 
 fn n_threads(value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match whole_number(value, "threads")? {
-        0 => Err(ArgumentError::new_err("threads is 0; it must be an int from 1")),
-        n => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
-    }
+    Ok(usize::try_from(number_from(1, value, "threads")?).unwrap_or(usize::MAX))
 }
 
 fn side(value: &Bound<'_, PyAny>) -> PyResult<Side> {
