@@ -24,6 +24,7 @@ CAUGHT_AS: dict[str, type[Exception]] = {
     "RolecoreError": Exception,
     "ArgumentError": ValueError,
     "BudgetError": ValueError,
+    "CacheError": ValueError,
     "MessageError": ValueError,
     "TokenizerError": ValueError,
     "MissingExtraError": ImportError,

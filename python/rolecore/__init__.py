@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rolecore.context import fit as fit
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
+    from rolecore.errors import CacheError as CacheError
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
     from rolecore.errors import RolecoreError as RolecoreError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ArgumentError": "errors",
     "BudgetError": "errors",
+    "CacheError": "errors",
     "MessageError": "errors",
     "MissingExtraError": "errors",
     "RolecoreError": "errors",

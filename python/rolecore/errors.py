@@ -55,5 +55,9 @@ class TokenizerError(RolecoreError, ValueError):
     """A tokenizer is unknown, damaged, or of a kind that cannot be counted exactly."""
 
 
+class CacheError(RolecoreError, ValueError):
+    """A vector, key or value is not one a cache takes, or a snapshot of a cache is damaged."""
+
+
 class MissingExtraError(RolecoreError, ImportError):
     """An optional package is needed; the message names the pip extra that brings it."""

@@ -27,12 +27,14 @@ pub enum Error {
     },
     /// A tokenizer is unknown, damaged or of a kind that cannot be counted exactly.
     Tokenizer(String),
+    /// A vector, key or value that a cache does not take, or a snapshot that is not one.
+    Cache(String),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Argument(why) | Self::Tokenizer(why) | Self::Message { index: None, why } => f.write_str(why),
+            Self::Argument(why) | Self::Tokenizer(why) | Self::Cache(why) | Self::Message { index: None, why } => f.write_str(why),
             Self::Message { index: Some(index), why } => write!(f, "message {index}: {why}"),
             Self::Budget { needed, budget } => write!(
                 f,

@@ -8,6 +8,7 @@ mod cut;
 pub mod embed;
 pub mod error;
 pub mod history;
+pub mod index;
 pub mod json;
 pub mod memory;
 pub mod message;

@@ -9,6 +9,7 @@ use rolecore_core::Error;
 
 import_exception!(rolecore.errors, ArgumentError);
 import_exception!(rolecore.errors, BudgetError);
+import_exception!(rolecore.errors, CacheError);
 import_exception!(rolecore.errors, MessageError);
 import_exception!(rolecore.errors, TokenizerError);
 
@@ -27,6 +28,7 @@ impl From<CoreError> for PyErr {
         match error {
             Error::Argument(_) => ArgumentError::new_err(message),
             Error::Budget { needed, budget } => BudgetError::new_err((message, needed, budget)),
+            Error::Cache(_) => CacheError::new_err(message),
             Error::Message { index, .. } => MessageError::new_err((message, index)),
             Error::Tokenizer(_) => TokenizerError::new_err(message),
         }

@@ -1,0 +1,75 @@
+//! A stored row and a query: finite, not zero, of unit length.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// How far from 1 the length of a vector may be for it to be kept as it is: about what float32 arithmetic leaves.
+const UNIT_WITHIN: f64 = 1e-6;
+
+/// A float32 row of unit length, shared by the index and whoever looks at it.
+#[derive(Debug, Clone)]
+pub struct Row(Arc<[f32]>);
+
+impl Row {
+    /// `vector` brought to unit length; one that is of unit length within 1e-6 is kept bit by bit.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] when it has a NaN or an infinity, or nothing but zeros.
+    pub fn unit(vector: &[f32]) -> Result<Self> {
+        let length = length(vector)?;
+        if is_unit(length) {
+            return Ok(Self(vector.into()));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most 1")]
+        Ok(Self(vector.iter().map(|&x| (f64::from(x) / length) as f32).collect()))
+    }
+}
+
+impl std::ops::Deref for Row {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+/// What is searched for.
+#[derive(Debug, Clone)]
+pub struct Query<'a> {
+    vector: &'a [f32],
+    length: f64,
+}
+
+impl<'a> Query<'a> {
+    /// A query of any length but zero; as with rows, one of unit length within 1e-6 is taken as it is.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] when it has a NaN or an infinity, or nothing but zeros.
+    pub fn new(vector: &'a [f32]) -> Result<Self> {
+        let length = length(vector)?;
+        Ok(Self { vector, length: if is_unit(length) { 1.0 } else { length } })
+    }
+
+    /// The float64 dot product of the query at unit length with a row.
+    pub(crate) fn score(&self, row: &[f32]) -> f64 {
+        self.vector.iter().zip(row).map(|(&q, &v)| f64::from(q) * f64::from(v)).sum::<f64>() / self.length
+    }
+}
+
+fn is_unit(length: f64) -> bool {
+    (length - 1.0).abs() <= UNIT_WITHIN
+}
+
+/// The Euclidean length, in float64: that of no finite float32 vector overflows.
+fn length(vector: &[f32]) -> Result<f64> {
+    let length = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    if !length.is_finite() {
+        let at = vector.iter().position(|x| !x.is_finite()).unwrap_or_default();
+        return Err(Error::Cache(format!("number {at} of the vector is NaN or infinite; give finite numbers")));
+    }
+    if length == 0.0 {
+        return Err(Error::Cache("the vector is all zeros and has no direction; give one that is not".to_owned()));
+    }
+    Ok(length)
+}
