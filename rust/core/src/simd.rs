@@ -1,135 +1,121 @@
-//! Which vector instructions this CPU offers; kernels that use them are chosen at run time, never at build time.
+//! Vector code, chosen at run time by what this CPU offers, never at build time; the only place with `unsafe` in it.
+#![allow(unsafe_code, reason = "kernels are written in the CPU's own instructions")]
+#![allow(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    clippy::many_single_char_names,
+    reason = "compilers make vector code of loops over lanes, inlined into a function of a level; bounds are named as in the proof"
+)]
 
-/// The best vector level of this machine: `"avx512"`, `"avx2"`, `"neon"` or `"scalar"`.
-pub fn level() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-            return "avx512";
-        }
-        if is_x86_feature_detected!("avx2") {
-            return "avx2";
-        }
-    }
-    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
-}
+mod ascii;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod level;
+mod portable;
 
-/// Bring what lies there into the caches, without waiting for it.
-#[inline]
-pub(crate) fn prefetch<T>(place: &T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        #[allow(unsafe_code)]
-        // SAFETY: every x86-64 CPU has SSE, and a reference may be read.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}
-
-/// Which of 64 bytes are what: the first byte is the lowest bit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct AsciiMasks {
-    /// `A` to `Z`.
-    pub(crate) upper: u64,
-    /// `a` to `z`.
-    pub(crate) lower: u64,
-    /// `0` to `9`.
-    pub(crate) digit: u64,
-    /// White space, space and line breaks too.
-    pub(crate) blank: u64,
-    pub(crate) space: u64,
-    /// Carriage returns and line feeds.
-    pub(crate) line_break: u64,
-    pub(crate) apostrophe: u64,
-    pub(crate) slash: u64,
-    /// Not ASCII.
-    pub(crate) beyond: u64,
-}
-
-impl AsciiMasks {
-    /// Cost: 150 instructions on x86-64, where SSE2 is always there; a loop elsewhere.
-    #[inline]
-    pub(crate) fn of(bytes: &[u8; 64]) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[allow(unsafe_code)]
-            // SAFETY: every x86-64 CPU has SSE2.
-            unsafe {
-                Self::by_sse2(bytes)
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Self::by_bytes(bytes)
-    }
-
-    #[cfg(any(test, not(target_arch = "x86_64")))]
-    fn by_bytes(bytes: &[u8; 64]) -> Self {
-        let mask = |is_it: fn(&u8) -> bool| bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from(is_it(byte)));
-        Self {
-            upper: mask(u8::is_ascii_uppercase),
-            lower: mask(u8::is_ascii_lowercase),
-            digit: mask(u8::is_ascii_digit),
-            blank: mask(|byte| matches!(byte, 9..=13 | 32)),
-            space: mask(|&byte| byte == b' '),
-            line_break: mask(|&byte| byte == b'\r' || byte == b'\n'),
-            apostrophe: mask(|&byte| byte == b'\''),
-            slash: mask(|&byte| byte == b'/'),
-            beyond: mask(|&byte| byte >= 0x80),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn by_sse2(bytes: &[u8; 64]) -> Self {
-        use std::arch::x86_64::{
-            __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-            _mm_set1_epi8,
-        };
-        let mut masks = Self::default();
-        for (i, bytes) in bytes.as_chunks::<16>().0.iter().enumerate() {
-            let half = |at: usize| i64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-            let bytes = _mm_set_epi64x(half(8), half(0));
-            let is = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed()));
-            // Moved so that those from `first` on are the lowest numbers there are.
-            let among = |first: u8, n: i8| {
-                let moved = _mm_add_epi8(bytes, _mm_set1_epi8(i8::MIN.wrapping_sub(first.cast_signed())));
-                _mm_cmplt_epi8(moved, _mm_set1_epi8(i8::MIN + n))
-            };
-            let put = |mask: &mut u64, which: __m128i| {
-                *mask |= u64::from(_mm_movemask_epi8(which).cast_unsigned()) << (16 * i);
-            };
-            put(&mut masks.upper, among(b'A', 26));
-            put(&mut masks.lower, among(b'a', 26));
-            put(&mut masks.digit, among(b'0', 10));
-            put(&mut masks.space, is(b' '));
-            put(&mut masks.blank, _mm_or_si128(among(9, 5), is(b' ')));
-            put(&mut masks.line_break, _mm_or_si128(is(b'\r'), is(b'\n')));
-            put(&mut masks.apostrophe, is(b'\''));
-            put(&mut masks.slash, is(b'/'));
-            put(&mut masks.beyond, bytes);
-        }
-        masks
-    }
-}
-
+pub(crate) use ascii::{AsciiMasks, prefetch};
 #[cfg(test)]
-mod tests {
-    use super::AsciiMasks;
+pub(crate) use level::available;
+pub use level::level;
+pub(crate) use level::{Kernels, kernels};
+pub(crate) use portable::caps_of;
 
-    #[test]
-    fn every_byte_in_every_place_is_what_it_is() {
-        for byte in 0..=u8::MAX {
-            for at in 0..64 {
-                let mut bytes = [b'-'; 64];
-                bytes[at] = byte;
-                bytes[63 - at] = byte.rotate_left(3);
-                assert_eq!(AsciiMasks::of(&bytes), AsciiMasks::by_bytes(&bytes), "{byte} at {at}");
-            }
-        }
+/// Rows that a sketch kernel reads at once: one bit each in its answer.
+pub(crate) const ROWS: usize = 64;
+
+/// Rows whose codes are held against the limit together.
+pub(crate) const BATCH: usize = 64;
+
+/// Directions of a sketch's head.
+pub(crate) const HEAD: usize = 16;
+
+/// Sums of floats that run side by side, on every level.
+const LANES: usize = 16;
+
+/// A cache line: where rows' codes lie.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Line(pub(crate) [u8; 64]);
+
+impl Line {
+    pub(crate) const ZERO: Self = Self([0; 64]);
+
+    /// The bytes of lines, one after another.
+    pub(crate) fn bytes(lines: &[Self]) -> &[u8] {
+        // SAFETY: a line is 64 bytes and nothing else, so the slice covers as many times 64 initialised bytes.
+        unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * 64) }
+    }
+
+    /// The bytes of lines, one after another, to be written.
+    pub(crate) fn bytes_mut(lines: &mut [Self]) -> &mut [u8] {
+        // SAFETY: as in `bytes`; any byte may be written, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 64) }
+    }
+}
+
+/// How a query's integer sums become bounds, and the limit they are held against. See `index/bound.rs`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// `x`, at least the query's part along a row's signs, is the sum of its tables' entries times this, plus the next.
+    pub(crate) x_scale: f32,
+    pub(crate) x_base: f32,
+    /// `h`, at least what the head adds, likewise.
+    pub(crate) h_scale: f32,
+    pub(crate) h_base: f32,
+    /// At least the squared length of the query's tail, and at most its length.
+    pub(crate) square: f32,
+    pub(crate) length: f32,
+    /// What a row has to reach, less all that rounding may take from a bound.
+    pub(crate) limit: f32,
+}
+
+impl Reach {
+    /// Caps are kept in parts of 65,000.
+    pub(crate) const PART: f32 = 1.0 / 65_000.0;
+
+    /// Whether a row of cap `(a, b)`, in parts, surely stays below the limit.
+    #[inline(always)]
+    fn is_below(&self, x: f32, h: f32, a: f32, b: f32) -> bool {
+        let (a, b) = (a * Self::PART, b * Self::PART);
+        let to_go = self.limit - h;
+        let d = to_go - x * a;
+        let beyond = self.square - x * x;
+        x <= a * self.length && to_go > 0.0 && d > 0.0 && b * beyond < d * d
+    }
+}
+
+/// The same for rows' codes: the query's dot product with one is its integer sum less `offset`, times `step` and the code's scale,
+/// plus at most `left_out`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CodeReach {
+    pub(crate) offset: i32,
+    pub(crate) step: f32,
+    pub(crate) left_out: f32,
+    /// At least the squared length of query and of row, and the product of both; at most the ratio of their lengths.
+    pub(crate) square: f32,
+    pub(crate) length: f32,
+    /// As in [`Reach`].
+    pub(crate) limit: f32,
+}
+
+/// What sketches say of rows: the query's part along their signs, what their heads add, and the two of their caps, in parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Sketched {
+    pub(crate) x: [f32; BATCH],
+    pub(crate) h: [f32; BATCH],
+    pub(crate) cosines: [f32; BATCH],
+    pub(crate) sines: [f32; BATCH],
+}
+
+impl Sketched {
+    pub(crate) fn new() -> Self {
+        Self { x: [0.0; BATCH], h: [0.0; BATCH], cosines: [0.0; BATCH], sines: [0.0; BATCH] }
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, at: usize, x: f32, h: f32, (cosine, sine): (f32, f32)) {
+        (self.x[at], self.h[at], self.cosines[at], self.sines[at]) = (x, h, cosine, sine);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::frame::Frame;
 use crate::error::{Error, Result};
+use crate::simd::{kernels, prefetch};
 
 /// How far from 1 the length of a vector may be for it to be kept as it is: about what float32 arithmetic leaves.
 const UNIT_WITHIN: f64 = 1e-6;
@@ -23,6 +25,15 @@ impl Row {
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most 1")]
         Ok(Self(vector.iter().map(|&x| (f64::from(x) / length) as f32).collect()))
+    }
+}
+
+impl Row {
+    /// Announces that the row will be read.
+    pub(super) fn announce(&self) {
+        for line in self.0.as_chunks::<16>().0 {
+            prefetch(line);
+        }
     }
 }
 
@@ -51,9 +62,19 @@ impl<'a> Query<'a> {
         Ok(Self { vector, length: if is_unit(length) { 1.0 } else { length } })
     }
 
+    /// Numbers in it.
+    pub(super) fn len(&self) -> usize {
+        self.vector.len()
+    }
+
+    /// The query at unit length in a frame's coordinates.
+    pub(super) fn rotate(&self, frame: &Frame, out: &mut [f32]) {
+        frame.rotate(self.vector, 1.0 / self.length, out);
+    }
+
     /// The float64 dot product of the query at unit length with a row.
-    pub(crate) fn score(&self, row: &[f32]) -> f64 {
-        self.vector.iter().zip(row).map(|(&q, &v)| f64::from(q) * f64::from(v)).sum::<f64>() / self.length
+    pub(super) fn score(&self, row: &[f32]) -> f64 {
+        (kernels().score)(self.vector, row) / self.length
     }
 }
 
@@ -63,7 +84,7 @@ fn is_unit(length: f64) -> bool {
 
 /// The Euclidean length, in float64: that of no finite float32 vector overflows.
 fn length(vector: &[f32]) -> Result<f64> {
-    let length = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    let length = (kernels().score)(vector, vector).sqrt();
     if !length.is_finite() {
         let at = vector.iter().position(|x| !x.is_finite()).unwrap_or_default();
         return Err(Error::Cache(format!("number {at} of the vector is NaN or infinite; give finite numbers")));

@@ -1,0 +1,178 @@
+//! Exact nearest rows by cosine: one flat index of unit rows, with insert and remove in O(1) slots.
+
+mod bound;
+mod chunk;
+mod codes;
+mod frame;
+mod row;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use chunk::{Chunk, SLOTS};
+use codes::Encoder;
+use frame::{Frame, SAMPLE};
+
+use crate::simd::{Kernels, kernels};
+
+pub use row::{Query, Row};
+
+/// A row that a search found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found {
+    /// Where the row is; given to another row once this one is removed.
+    pub slot: u32,
+    /// The number the row was inserted under, by which ties are decided: the lowest wins.
+    pub id: u64,
+    /// The float64 dot product of the query, brought to unit length, with the row.
+    pub score: f64,
+}
+
+/// Rows after which the directions that rows share are learnt, and learnt again.
+const LEARN_AT: [usize; 3] = [512, 4096, 32_768];
+
+/// Slots that the first chunk starts with.
+const FIRST_SLOTS: usize = 64;
+
+/// Unit rows of one length, found exactly.
+#[derive(Debug)]
+pub struct FlatIndex {
+    dim: usize,
+    frame: Frame,
+    encoder: Encoder,
+    chunks: Vec<Chunk>,
+    free: Vec<u32>,
+    /// Slots that ever held a row.
+    n_used: u32,
+    /// Directions learnt so far: a place in [`LEARN_AT`].
+    n_learnt: usize,
+}
+
+impl FlatIndex {
+    /// No rows yet, of `dim` numbers each.
+    ///
+    /// # Panics
+    /// When `dim` is 0.
+    pub fn new(dim: usize) -> Self {
+        Self::on(dim, kernels())
+    }
+
+    /// Likewise, on the kernels of a level.
+    fn on(dim: usize, kernels: &'static Kernels) -> Self {
+        assert!(dim > 0, "a row has numbers");
+        let frame = Frame::new(dim, kernels);
+        let encoder = Encoder::new(&frame);
+        Self { dim, frame, encoder, chunks: Vec::new(), free: Vec::new(), n_used: 0, n_learnt: 0 }
+    }
+
+    /// Numbers of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Rows in it.
+    pub fn len(&self) -> usize {
+        self.n_used as usize - self.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a row and returns its slot. Of rows that score the same, the one with the lowest `id` is found first.
+    ///
+    /// Cost: O(dim); at 512, 4,096 and 32,768 rows O(rows x dim) once.
+    ///
+    /// # Panics
+    /// When `row` is of another length, or past 2^32 rows.
+    pub fn insert(&mut self, row: Row, id: u64) -> u32 {
+        assert_eq!(row.len(), self.dim, "all rows are of one length");
+        let slot = self.free.pop().unwrap_or_else(|| self.new_slot());
+        self.encoder.rotate(&self.frame, &row);
+        let (chunk, place) = place(slot);
+        self.chunks[chunk].put(place, row, id, &mut self.encoder, &self.frame);
+        if LEARN_AT.get(self.n_learnt).is_some_and(|&at| self.len() >= at) {
+            self.n_learnt += 1;
+            self.learn();
+        }
+        slot
+    }
+
+    /// Takes a row out; its slot is free at once.
+    ///
+    /// # Panics
+    /// When there is no row in `slot`.
+    pub fn remove(&mut self, slot: u32) -> Row {
+        let (chunk, place) = place(slot);
+        let row = self.chunks[chunk].take(place).expect("a row is removed once");
+        self.free.push(slot);
+        row
+    }
+
+    /// The best row, if it reaches `threshold`; exact.
+    ///
+    /// # Panics
+    /// When `query` is of another length.
+    pub fn lookup(&self, query: &Query, threshold: f64) -> Option<Found> {
+        assert_eq!(query.len(), self.dim, "a query is as long as the rows");
+        search::search(self, query, 1, threshold).pop()
+    }
+
+    /// The `top_k` best rows, best first; exact.
+    ///
+    /// # Panics
+    /// When `query` is of another length.
+    pub fn search(&self, query: &Query, top_k: usize) -> Vec<Found> {
+        assert_eq!(query.len(), self.dim, "a query is as long as the rows");
+        search::search(self, query, top_k, f64::NEG_INFINITY)
+    }
+
+    fn new_slot(&mut self) -> u32 {
+        let slot = self.n_used;
+        let (chunk, place) = place(slot);
+        match self.chunks.get_mut(chunk) {
+            Some(chunk) if place == chunk.slots() => {
+                let slots = (2 * chunk.slots()).min(SLOTS);
+                chunk.grow(&self.frame, slots);
+            }
+            Some(_) => {}
+            None => {
+                let slots = if chunk == 0 { FIRST_SLOTS } else { SLOTS };
+                self.chunks.push(Chunk::new(&self.frame, slots));
+            }
+        }
+        self.n_used = slot.checked_add(1).expect("fewer than 2^32 rows");
+        slot
+    }
+
+    /// Learns the directions of the rows that are there, and sketches all rows by them.
+    fn learn(&mut self) {
+        let step = (self.len() / SAMPLE).max(1);
+        let rows = self.chunks.iter().flat_map(Chunk::rows);
+        let mut sample = Vec::new();
+        for (row, _) in rows.step_by(step).take(SAMPLE) {
+            sample.extend_from_slice(self.encoder.rotate(&self.frame, row));
+        }
+        let had_head = self.frame.has_head();
+        if self.frame.learn(&sample) || had_head {
+            for chunk in &mut self.chunks {
+                chunk.resketch(&mut self.encoder, &self.frame);
+            }
+        }
+    }
+
+    /// Bytes of the rows' codes and slots, without the rows themselves.
+    pub fn bytes(&self) -> usize {
+        let chunks: usize = self.chunks.iter().flat_map(Chunk::bytes).sum();
+        chunks
+            + self.chunks.capacity() * size_of::<Chunk>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.frame.bytes()
+    }
+}
+
+/// Where a slot is: its chunk, and its place in it.
+fn place(slot: u32) -> (usize, usize) {
+    (slot as usize / SLOTS, slot as usize % SLOTS)
+}

@@ -1,0 +1,220 @@
+//! Kernels for AVX2: nearly every x86-64 CPU since 2013.
+
+use std::arch::x86_64::{
+    __m128i, __m256, __m256i, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_loadu_si128, _mm_set1_epi32,
+    _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
+    _mm256_and_si256, _mm256_blend_ps, _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cmp_ps,
+    _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16, _mm256_cvtepu16_epi32, _mm256_extracti128_si256,
+    _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute2x128_si256,
+    _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
+    _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+};
+
+use super::{HEAD, Line, ROWS, Reach};
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_half(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: the array is 32 readable bytes.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_table(table: &[u8; 16]) -> __m256i {
+    // SAFETY: a table is 16 readable bytes.
+    let table: __m128i = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+    _mm256_broadcastsi128_si256(table)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(values: __m256, out: &mut [f32; 8]) {
+    // SAFETY: the array is 32 writable bytes.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) }
+}
+
+/// The 16-bit numbers of half a line, as floats.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn floats_of_u16(words: __m256i) -> [__m256; 2] {
+    let (front, back) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+    [_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(front)), _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(back))]
+}
+
+/// See [`super::portable::mix_within`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn mix_within(x: &mut [f32]) {
+    for x in x.as_chunks_mut::<16>().0 {
+        let [front, back] = x.as_chunks_mut::<8>().0 else { continue };
+        let (a, b) = (mix_eight(front), mix_eight(back));
+        store(_mm256_add_ps(b, a), front);
+        store(_mm256_sub_ps(a, b), back);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mix_eight(x: &[f32; 8]) -> __m256 {
+    // SAFETY: the array is 32 readable bytes.
+    let v = unsafe { _mm256_loadu_ps(x.as_ptr()) };
+    let other = _mm256_permute_ps::<0b10_11_00_01>(v);
+    let v = _mm256_blend_ps::<0b1010_1010>(_mm256_add_ps(other, v), _mm256_sub_ps(other, v));
+    let other = _mm256_permute_ps::<0b01_00_11_10>(v);
+    let v = _mm256_blend_ps::<0b1100_1100>(_mm256_add_ps(other, v), _mm256_sub_ps(other, v));
+    let other = _mm256_permute2f128_ps::<1>(v, v);
+    _mm256_blend_ps::<0b1111_0000>(_mm256_add_ps(other, v), _mm256_sub_ps(other, v))
+}
+
+pub(super) use super::portable::tables;
+
+/// See [`super::portable::sketch`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn sketch(
+    block: &[Line],
+    tables: &[[u8; 16]],
+    head: Option<&[i8; HEAD]>,
+    reach: &Reach,
+    x: &mut [f32; ROWS],
+    h: &mut [f32; ROWS],
+) -> u64 {
+    let (columns, rest) = block.split_at(tables.len() / 2);
+    let (heads, caps) = rest.split_at(if head.is_some() { HEAD } else { 0 });
+    let nibble = _mm256_set1_epi8(0xf);
+    let half = |line: &Line, side: usize| load_half(&line.0.as_chunks::<32>().0[side]);
+
+    let mut mask = 0;
+    for side in 0..2 {
+        // As in `avx512`: the sums of the high bytes are taken off at the end.
+        let (mut both, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        for (column, tables) in columns.iter().zip(tables.as_chunks::<2>().0) {
+            let codes = half(column, side);
+            let low = _mm256_shuffle_epi8(load_table(&tables[0]), _mm256_and_si256(codes, nibble));
+            let codes = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
+            let sums = _mm256_add_epi8(low, _mm256_shuffle_epi8(load_table(&tables[1]), codes));
+            both = _mm256_add_epi16(both, sums);
+            odd = _mm256_add_epi16(odd, _mm256_srli_epi16::<8>(sums));
+        }
+        let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
+        let (front, back) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+        let [s0, s1] = floats_of_u16(_mm256_permute2x128_si256::<0x20>(front, back));
+        let [s2, s3] = floats_of_u16(_mm256_permute2x128_si256::<0x31>(front, back));
+        let ([a0, a1], [a2, a3]) = (floats_of_u16(half(&caps[side], 0)), floats_of_u16(half(&caps[side], 1)));
+        let ([b0, b1], [b2, b3]) = (floats_of_u16(half(&caps[2 + side], 0)), floats_of_u16(half(&caps[2 + side], 1)));
+
+        let mut heads_of = [_mm256_setzero_si256(); 4];
+        if let Some(head) = head {
+            for (lines, four) in heads.as_chunks::<4>().0.iter().zip(head.as_chunks::<4>().0) {
+                let four = _mm256_cvtepi8_epi16(_mm_set1_epi32(i32::from_le_bytes(four.map(i8::cast_unsigned))));
+                for (k, sum) in heads_of.iter_mut().enumerate() {
+                    let bytes = half(&lines[2 * side + k / 2], k % 2);
+                    let (front, back) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+                    let front = _mm256_madd_epi16(_mm256_cvtepu8_epi16(front), four);
+                    let back = _mm256_madd_epi16(_mm256_cvtepu8_epi16(back), four);
+                    // Pairs of neighbours: rows 0 1 4 5 2 3 6 7.
+                    *sum = _mm256_add_epi32(*sum, _mm256_permute4x64_epi64::<0xd8>(_mm256_hadd_epi32(front, back)));
+                }
+            }
+        }
+
+        let part = _mm256_set1_ps(Reach::PART);
+        let all = |x: f32| _mm256_set1_ps(x);
+        let (xs, hs) = (x.as_chunks_mut::<8>().0, h.as_chunks_mut::<8>().0);
+        let quarters = [(s0, a0, b0), (s1, a1, b1), (s2, a2, b2), (s3, a3, b3)];
+        for (k, (sum, a, b)) in quarters.into_iter().enumerate() {
+            let (a, b) = (_mm256_mul_ps(a, part), _mm256_mul_ps(b, part));
+            let x = _mm256_add_ps(_mm256_mul_ps(sum, all(reach.x_scale)), all(reach.x_base));
+            let h = _mm256_cvtepi32_ps(heads_of[k]);
+            let h = _mm256_add_ps(_mm256_mul_ps(h, all(reach.h_scale)), all(reach.h_base));
+            let to_go = _mm256_sub_ps(all(reach.limit), h);
+            let d = _mm256_sub_ps(to_go, _mm256_mul_ps(x, a));
+            let beyond = _mm256_sub_ps(all(reach.square), _mm256_mul_ps(x, x));
+            let rising = _mm256_cmp_ps::<_CMP_LE_OQ>(x, _mm256_mul_ps(a, all(reach.length)));
+            let short = _mm256_and_ps(
+                _mm256_cmp_ps::<_CMP_GT_OQ>(to_go, _mm256_setzero_ps()),
+                _mm256_cmp_ps::<_CMP_GT_OQ>(d, _mm256_setzero_ps()),
+            );
+            let less = _mm256_cmp_ps::<_CMP_LT_OQ>(_mm256_mul_ps(b, beyond), _mm256_mul_ps(d, d));
+            let below = _mm256_movemask_ps(_mm256_and_ps(_mm256_and_ps(rising, short), less));
+            mask |= u64::from(!below.cast_unsigned() & 0xff) << (32 * side + 8 * k);
+            store(x, &mut xs[4 * side + k]);
+            store(h, &mut hs[4 * side + k]);
+        }
+    }
+    mask
+}
+
+/// See [`super::portable::nibbles`]. Four rows at a time, the next ones announced.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) {
+    let (nibble, ones) = (_mm256_set1_epi8(0xf), _mm256_set1_epi16(1));
+    let mut ahead = rows.iter().skip(if is_in_order(rows) { rows.len() } else { 8 });
+    for (rows, out) in rows.chunks(4).zip(out.chunks_mut(4)) {
+        for &row in ahead.by_ref().take(4) {
+            announce(codes, stride, row);
+        }
+        let last = rows.len() - 1;
+        let four = [
+            row_of(codes, stride, rows[0]).as_chunks::<32>().0.iter(),
+            row_of(codes, stride, rows[last.min(1)]).as_chunks::<32>().0.iter(),
+            row_of(codes, stride, rows[last.min(2)]).as_chunks::<32>().0.iter(),
+            row_of(codes, stride, rows[last]).as_chunks::<32>().0.iter(),
+        ];
+        let [a, b, c, d] = four;
+        let mut sums = [_mm256_setzero_si256(); 4];
+        for ((((query, a), b), c), d) in query.as_chunks::<32>().0.as_chunks::<2>().0.iter().zip(a).zip(b).zip(c).zip(d)
+        {
+            let (low, high) = (load_numbers(&query[0]), load_numbers(&query[1]));
+            let codes = [load_half(a), load_half(b), load_half(c), load_half(d)];
+            for k in 0..4 {
+                let codes = codes[k];
+                // Four products of a nibble with a byte are at most 7,620: no 16-bit sum saturates.
+                let low = _mm256_maddubs_epi16(_mm256_and_si256(codes, nibble), low);
+                let high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble), high);
+                sums[k] = _mm256_add_epi32(sums[k], _mm256_madd_epi16(_mm256_add_epi16(low, high), ones));
+            }
+        }
+        out.copy_from_slice(&four_sums(sums)[..out.len()]);
+    }
+}
+
+/// A row's nibbles.
+#[inline]
+pub(super) fn row_of(codes: &[u8], stride: usize, row: u32) -> &[u8] {
+    &codes[row as usize * stride..][..stride]
+}
+
+/// Whether rows lie one after another, which the CPU finds by itself.
+#[inline]
+pub(super) fn is_in_order(rows: &[u32]) -> bool {
+    matches!(rows, [first, .., last] if last.wrapping_sub(*first) as usize == rows.len() - 1)
+}
+
+/// Announces that a row's nibbles will be read.
+#[inline]
+pub(super) fn announce(codes: &[u8], stride: usize, row: u32) {
+    for line in row_of(codes, stride, row).as_chunks::<64>().0 {
+        super::prefetch(line);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_numbers(numbers: &[i8; 32]) -> __m256i {
+    // SAFETY: the array is 32 readable bytes.
+    unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) }
+}
+
+/// The sum of each of four vectors.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn four_sums([a, b, c, d]: [__m256i; 4]) -> [i32; 4] {
+    let halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let sums = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+    let mut out = [0; 4];
+    // SAFETY: the array is 16 writable bytes.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+    out
+}
