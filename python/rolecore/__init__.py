@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import tokenizer as tokenizer
     from rolecore.context import fit as fit
+    from rolecore.errors import AdapterError as AdapterError
+    from rolecore.errors import APIConnectionError as APIConnectionError
+    from rolecore.errors import APIStatusError as APIStatusError
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
     from rolecore.errors import CacheError as CacheError
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
+    from rolecore.errors import RateLimitError as RateLimitError
     from rolecore.errors import RolecoreError as RolecoreError
     from rolecore.errors import TokenizerError as TokenizerError
     from rolecore.memory import Memory as Memory
@@ -34,11 +38,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "AdapterError": "errors",
+    "APIConnectionError": "errors",
+    "APIStatusError": "errors",
     "ArgumentError": "errors",
     "BudgetError": "errors",
     "CacheError": "errors",
     "MessageError": "errors",
     "MissingExtraError": "errors",
+    "RateLimitError": "errors",
     "RolecoreError": "errors",
     "TokenizerError": "errors",
     "CUT_KEY": "_core",
