@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rolecore._core import CUT_KEY as CUT_KEY
     from rolecore._core import CUT_MARK as CUT_MARK
+    from rolecore._core import HashingEmbedder as HashingEmbedder
     from rolecore._core import History as History
     from rolecore._core import Report as Report
     from rolecore._core import RetainController as RetainController
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rolecore.errors import TokenizerError as TokenizerError
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
+    from rolecore.types import Embedder as Embedder
 
     __version__: str
 
@@ -51,6 +53,7 @@ _HOME = {
     "TokenizerError": "errors",
     "CUT_KEY": "_core",
     "CUT_MARK": "_core",
+    "HashingEmbedder": "_core",
     "History": "_core",
     "Report": "_core",
     "RollingWindow": "_core",
@@ -63,6 +66,7 @@ _HOME = {
     "compute_retain_ratio": "_core",
     "Memory": "memory",
     "MemoryProbe": "memory",
+    "Embedder": "types",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
