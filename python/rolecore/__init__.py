@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import tokenizer as tokenizer
     from rolecore.context import fit as fit
+    from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from rolecore.errors import AdapterError as AdapterError
     from rolecore.errors import APIConnectionError as APIConnectionError
     from rolecore.errors import APIStatusError as APIStatusError
@@ -67,6 +68,7 @@ _HOME = {
     "Memory": "memory",
     "MemoryProbe": "memory",
     "Embedder": "types",
+    "OpenAIEmbedder": "embedders.openai",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
