@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import tokenizer as tokenizer
     from rolecore.context import fit as fit
+    from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
     from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from rolecore.errors import AdapterError as AdapterError
     from rolecore.errors import APIConnectionError as APIConnectionError
@@ -68,6 +69,7 @@ _HOME = {
     "Memory": "memory",
     "MemoryProbe": "memory",
     "Embedder": "types",
+    "OnnxEmbedder": "embedders.onnx",
     "OpenAIEmbedder": "embedders.openai",
 }
 
