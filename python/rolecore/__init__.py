@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rolecore.errors import RateLimitError as RateLimitError
     from rolecore.errors import RolecoreError as RolecoreError
     from rolecore.errors import TokenizerError as TokenizerError
+    from rolecore.index import FaissIndex as FaissIndex
+    from rolecore.index import VectorIndex as VectorIndex
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
     from rolecore.types import Embedder as Embedder
@@ -71,6 +73,8 @@ _HOME = {
     "Embedder": "types",
     "OnnxEmbedder": "embedders.onnx",
     "OpenAIEmbedder": "embedders.openai",
+    "FaissIndex": "index",
+    "VectorIndex": "index",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
