@@ -7,6 +7,7 @@ mod arguments;
 mod build_info;
 mod embedder;
 mod errors;
+mod hashing;
 mod history;
 mod memory;
 mod message;
@@ -27,6 +28,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::build_info::build_info;
+    #[pymodule_export]
+    use crate::hashing::HashingEmbedder;
     #[pymodule_export]
     use crate::history::History;
     #[pymodule_export]
