@@ -86,8 +86,7 @@ impl FlatIndex {
     /// When `query` is of another length.
     pub fn search(&self, query: &Query, top_k: usize) -> Vec<Found> {
         let rows = (0..).zip(&self.rows).filter_map(|(slot, row)| row.as_ref().map(|(row, id)| (slot, row, *id)));
-        let mut found: Vec<Found> =
-            rows.map(|(slot, row, id)| Found { slot, id, score: query.score(row) }).collect();
+        let mut found: Vec<Found> = rows.map(|(slot, row, id)| Found { slot, id, score: query.score(row) }).collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         found.truncate(top_k);
         found
