@@ -50,7 +50,7 @@ const POLICIES: [(&str, Policy); 3] = [("lru", Policy::Lru), ("s3fifo", Policy::
 ///     'capital of France'
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct VectorCache {
-    cache: Cache,
+    cache: Cache<Py<Entry>>,
     dim: usize,
     clock: Option<Py<PyAny>>,
 }
@@ -58,7 +58,16 @@ pub(crate) struct VectorCache {
 /// What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct Entry {
-    inner: cache::Entry,
+    item: Arc<Item>,
+    expires_in_ns: Option<u64>,
+}
+
+/// An entry that was looked up.
+enum Got {
+    /// As it was put in: the same object for each look-up, which takes half the time.
+    Same(Py<Entry>),
+    /// One that has an end, or was found without the GIL.
+    New(Entry),
 }
 
 /// An entry that was found by its vector.
@@ -178,14 +187,17 @@ impl VectorCache {
         let key = name(key, "key")?;
         let value = self::value(value)?;
         let row = Row::unit(&numbers(vector, self.dim)?).map_err(CoreError)?;
-        let new = New {
+        let item = Arc::new(Item::new(&key, value, row, cost));
+        let entry = Entry { item: Arc::clone(&item), expires_in_ns: None };
+        let mut new = New {
             at: Address { scope: names.scope(), key: &key },
-            item: Arc::new(Item::new(&key, value, row, cost)),
+            item,
+            face: Some(Py::new(py, entry)?),
             is_pinned: pinned,
             time_to_live_ns: nanoseconds(time_to_live_s)?,
         };
         let now = self.now(py)?;
-        Ok(self.run(py, |store| store.put(&new, now))?.map_err(CoreError)?)
+        Ok(self.run(py, |store| store.put(&mut new, now))?.map_err(CoreError)?)
     }
 
     /// Return the entry of a key, None if there is none or its time is over. Counts as a use.
@@ -209,13 +221,22 @@ impl VectorCache {
         key: &Bound<'_, PyAny>,
         tenant: Option<&Bound<'_, PyAny>>,
         model_id: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Entry>> {
+    ) -> PyResult<Option<Got>> {
         let names = Names::of(tenant, model_id)?;
         let key = name(key, "key")?;
         let at = Address { scope: names.scope(), key: &key };
         let now = self.now(py)?;
-        let found = self.run(py, |store| Ok(store.get(at, now)))?;
-        Ok(found.map(|inner| Entry { inner }))
+        let same = |store: &mut Store<Py<Entry>>| {
+            Ok(store.get(at, now).map(|found| match found.face {
+                Some(face) => Got::Same(face.clone_ref(py)),
+                None => Got::new(&found),
+            }))
+        };
+        if let Some(got) = self.cache.try_run(same).map_err(CoreError)? {
+            return Ok(got);
+        }
+        let new = |store: &mut Store<Py<Entry>>| Ok(store.get(at, now).map(|found| Got::new(&found)));
+        Ok(py.detach(|| self.cache.run(new)).map_err(CoreError)?)
     }
 
     /// Return the entry whose vector is nearest, None if its score is below the threshold. Counts as a use of it.
@@ -412,26 +433,26 @@ impl Entry {
     /// The key it was put in with.
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        from_bytes(py, self.inner.item.key())
+        from_bytes(py, self.item.key())
     }
 
     /// The value: bytes, a string or None.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
-        value_of(py, &self.inner.item)
+        value_of(py, &self.item)
     }
 
     /// The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing.
     #[getter]
     fn vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        array(py, &self.inner.item)
+        array(py, &self.item)
     }
 
     /// Seconds it was still good for when it was looked up; None without an end.
     #[getter]
     #[expect(clippy::cast_precision_loss, reason = "seconds need no more digits than a float has")]
     fn expires_in_s(&self) -> Option<f64> {
-        self.inner.expires_in_ns.map(|ns| ns as f64 / NANOSECONDS)
+        self.expires_in_ns.map(|ns| ns as f64 / NANOSECONDS)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -464,9 +485,32 @@ impl Hit {
     }
 }
 
+impl Got {
+    fn new(found: &cache::Entry<'_, Py<Entry>>) -> Self {
+        Self::New(Entry { item: Arc::clone(found.item), expires_in_ns: found.expires_in_ns })
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Got {
+    type Target = Entry;
+    type Output = Bound<'py, Entry>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, Entry>> {
+        match self {
+            Self::Same(entry) => Ok(entry.into_bound(py)),
+            Self::New(entry) => Bound::new(py, entry),
+        }
+    }
+}
+
 impl VectorCache {
     /// Runs `f`; without the GIL where that has to wait.
-    fn run<T: Send>(&self, py: Python<'_>, mut f: impl FnMut(&mut Store) -> Result<T, Busy> + Send) -> PyResult<T> {
+    fn run<T: Send>(
+        &self,
+        py: Python<'_>,
+        mut f: impl FnMut(&mut Store<Py<Entry>>) -> Result<T, Busy> + Send,
+    ) -> PyResult<T> {
         match self.cache.try_run(&mut f).map_err(CoreError)? {
             Some(done) => Ok(done),
             None => Ok(py.detach(|| self.cache.run(f)).map_err(CoreError)?),

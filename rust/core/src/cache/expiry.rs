@@ -30,6 +30,11 @@ impl Expiry {
         self.heap.is_empty()
     }
 
+    /// Whether one more takes more bytes.
+    pub(super) fn is_full(&self) -> bool {
+        self.heap.len() == self.heap.capacity()
+    }
+
     /// Makes room for one more, so that adding it takes no more bytes.
     pub(super) fn reserve(&mut self) {
         self.heap.reserve(1);

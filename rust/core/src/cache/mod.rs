@@ -64,10 +64,12 @@ pub struct Address<'a> {
 }
 
 /// What a key was found to stand for.
-#[derive(Debug, Clone)]
-pub struct Entry {
+#[derive(Debug)]
+pub struct Entry<'a, F> {
     /// Key, value and row.
-    pub item: Arc<Item>,
+    pub item: &'a Arc<Item>,
+    /// What it was put in with, to show it by.
+    pub face: Option<&'a F>,
     /// How long it was still good for when it was looked up; for ever if not given.
     pub expires_in_ns: Option<u64>,
 }
@@ -110,13 +112,13 @@ pub struct Stats {
 
 /// A cache of rows, by key and by meaning. Safe to share between threads.
 #[derive(Debug)]
-pub struct Cache {
-    store: Mutex<Store>,
+pub struct Cache<F> {
+    store: Mutex<Store<F>>,
     /// Whoever holds it keeps new searches from beginning. Taken before all other locks.
     turnstile: Mutex<()>,
 }
 
-impl Cache {
+impl<F> Cache<F> {
     /// An empty cache.
     ///
     /// # Errors
@@ -135,7 +137,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`Error::Cache`] when an earlier operation failed halfway.
-    pub fn run<T>(&self, mut f: impl FnMut(&mut Store) -> Result<T, Busy>) -> Result<T> {
+    pub fn run<T>(&self, mut f: impl FnMut(&mut Store<F>) -> Result<T, Busy>) -> Result<T> {
         let done = f(&mut *self.lock()?);
         let mut busy = match done {
             Ok(done) => return Ok(done),
@@ -156,7 +158,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`Error::Cache`] when an earlier operation failed halfway.
-    pub fn try_run<T>(&self, f: impl FnOnce(&mut Store) -> Result<T, Busy>) -> Result<Option<T>> {
+    pub fn try_run<T>(&self, f: impl FnOnce(&mut Store<F>) -> Result<T, Busy>) -> Result<Option<T>> {
         match self.store.try_lock() {
             Ok(mut store) => Ok(f(&mut store).ok()),
             Err(TryLockError::Poisoned(_)) => Err(poisoned()),
@@ -206,7 +208,7 @@ impl Cache {
         Ok(Some(f(&rows)))
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Store>> {
+    fn lock(&self) -> Result<MutexGuard<'_, Store<F>>> {
         self.store.lock().map_err(|_| poisoned())
     }
 }

@@ -1,7 +1,5 @@
 //! Which entries the policies keep: a simulation, and plain oracles.
 
-use proptest::prelude::*;
-
 use super::order::{Newcomer, Order, Policy};
 
 /// A generator of pseudo-random numbers: splitmix64.

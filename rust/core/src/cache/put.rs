@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Address;
 use super::expiry::{Deadline, NEVER};
 use super::item::Item;
-use super::space::{Held, Rows, Space};
+use super::space::{Held, Rows, Scope, Space};
 use super::store::{Busy, Node, Store};
 use crate::error::{Error, Result};
 
@@ -13,19 +13,21 @@ use crate::error::{Error, Result};
 const MOST_ENTRIES: usize = u32::MAX as usize - 1;
 
 /// An entry to be put in.
-#[derive(Debug, Clone)]
-pub struct New<'a> {
+#[derive(Debug)]
+pub struct New<'a, F> {
     /// Where to; the item's own key.
     pub at: Address<'a>,
     /// What.
     pub item: Arc<Item>,
+    /// What it is shown by; taken when the entry goes in, unless its time is limited: then each look-up shows another rest.
+    pub face: Option<F>,
     /// Whether it must not be evicted. It expires all the same.
     pub is_pinned: bool,
     /// How long it is good for, in nanoseconds; the cache's own time if not given.
     pub time_to_live_ns: Option<u64>,
 }
 
-impl Store {
+impl<F> Store<F> {
     /// Puts an entry in, or replaces that of its key. Entries are evicted until it fits.
     ///
     /// # Errors
@@ -34,7 +36,7 @@ impl Store {
     ///
     /// # Panics
     /// When the row is of another length than the cache's.
-    pub fn put(&mut self, new: &New<'_>, now_ns: Option<u64>) -> Result<Result<()>, Busy> {
+    pub fn put(&mut self, new: &mut New<'_, F>, now_ns: Option<u64>) -> Result<Result<()>, Busy> {
         let ttl = new.time_to_live_ns.or(self.settings.time_to_live_ns);
         let now = if ttl.is_some() || !self.expiry.is_empty() { self.read_clock(now_ns) } else { 0 };
         self.purge(now)?;
@@ -47,6 +49,13 @@ impl Store {
                 "{n_pinned} entries are pinned and capacity is {}; raise capacity, or unpin or remove some",
                 self.settings.capacity
             ))));
+        }
+        // What cannot be made to fit is found out before anything grows.
+        let growth = self.growth(new.at.scope, old.is_none(), deadline_ns != NEVER);
+        if self.needed(new, old) + growth
+            > self.settings.max_bytes.saturating_add(self.can_go(old, self.spaces.find(new.at.scope)))
+        {
+            return Ok(self.put_beside_the_pinned(new, old, now));
         }
         let space_id = self.spaces.enter(new.at.scope, self.settings.dim);
         let space = self.spaces.get(space_id);
@@ -67,7 +76,7 @@ impl Store {
         // From here on the row is in the index, the entry nowhere else: what both will take is known, and undone where it does not fit.
         let id = self.next_id;
         let slot = rows.insert(Held { item: Arc::clone(&new.item), node: number }, id);
-        self.spaces.added(space_id, &rows);
+        self.spaces.changed(space_id, &rows);
         if deadline_ns != NEVER {
             self.expiry.reserve();
         }
@@ -76,6 +85,7 @@ impl Store {
         let room = self.make_room(new, old, space_id, &mut rows);
         if !matches!(room, Ok(true)) {
             rows.remove(slot);
+            self.spaces.changed(space_id, &rows);
             self.spaces.removed(space_id);
             if let Some((old, uses)) = old_loose.zip(uses) {
                 let newcomer = Self::newcomer(hash, &self.node(old).item, uses);
@@ -91,6 +101,7 @@ impl Store {
         self.counts.puts += 1;
         let node = Node {
             item: Arc::clone(&new.item),
+            face: new.face.take_if(|_| deadline_ns == NEVER),
             id,
             hash,
             deadline_ns,
@@ -119,9 +130,9 @@ impl Store {
     }
 
     /// A number for one more entry, with room for it in all tables. At the limit an entry goes rather than that tables grow.
-    fn free_number(&mut self, new: &New<'_>, space_id: u32, rows: &mut Rows) -> Result<u32, Busy> {
+    fn free_number(&mut self, new: &New<'_, F>, space_id: u32, rows: &mut Rows) -> Result<u32, Busy> {
         if self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
-            let growth = self.growth() * size_of::<Node>() + new.item.bytes().total();
+            let growth = self.more_places() * size_of::<Node<F>>() + new.item.bytes().total();
             if self.bytes().total().saturating_add(growth) > self.settings.max_bytes {
                 self.evict(space_id, rows)?;
             }
@@ -132,7 +143,7 @@ impl Store {
     fn new_number(&mut self) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             if self.nodes.len() == self.nodes.capacity() {
-                self.nodes.reserve_exact(self.growth());
+                self.nodes.reserve_exact(self.more_places());
                 self.free.reserve_exact(self.nodes.capacity());
                 self.order.reserve(self.nodes.capacity());
             }
@@ -145,22 +156,41 @@ impl Store {
     }
 
     /// By how many places tables grow. There is one more than entries: a new one has its number before another goes.
-    fn growth(&self) -> usize {
+    fn more_places(&self) -> usize {
         (self.nodes.capacity() / 4 + 8).min(self.settings.capacity.min(MOST_ENTRIES) + 1 - self.nodes.len())
     }
 
-    /// Evicts until the new entry fits in place of the old; false, with nothing evicted, when that may not do.
-    fn make_room(&mut self, new: &New<'_>, old: Option<u32>, space_id: u32, rows: &mut Rows) -> Result<bool, Busy> {
-        let old_item = old.map(|old| self.node(old)).map(|node| (node.item.bytes().total(), node.is_pinned));
-        let old_bytes = old_item.map_or(0, |(bytes, _)| bytes);
-        let old_loose = old_item.filter(|(_, is_pinned)| !is_pinned).map_or(0, |(bytes, _)| bytes);
-        let needed = |store: &Self| store.bytes().total() + new.item.bytes().total() - old_bytes;
-        let can_go = self.loose_items - old_loose + self.spaces.loose(space_id);
-        if needed(self) + self.order.growth_by_evicting() > self.settings.max_bytes.saturating_add(can_go) {
-            return Ok(false);
+    /// Bytes of everything with the new entry in place of the old, before tables grow.
+    fn needed(&self, new: &New<'_, F>, old: Option<u32>) -> usize {
+        self.bytes().total() + new.item.bytes().total() - old.map_or(0, |old| self.node(old).item.bytes().total())
+    }
+
+    /// Bytes that evicting all but the old entry frees; those of the space `but` stay.
+    fn can_go(&self, old: Option<u32>, but: Option<u32>) -> usize {
+        let old = old.map(|old| self.node(old)).filter(|node| !node.is_pinned);
+        self.loose_items + self.spaces.loose(but) - old.map_or(0, |node| node.item.bytes().total())
+    }
+
+    /// Bytes by which an insertion and the evictions for it may make tables grow: those that are full double at most.
+    fn growth(&self, scope: Scope<'_>, is_new: bool, has_deadline: bool) -> usize {
+        const FIRST: usize = 128;
+        let mut growth = self.order.growth_by_evicting() + self.spaces.growth(scope);
+        if is_new && self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
+            growth += self.more_places() * (size_of::<Node<F>>() + FIRST / 2) + FIRST;
         }
+        if is_new && self.keys.len() == self.keys.capacity() {
+            growth += self.keys.allocation_size() + FIRST;
+        }
+        if has_deadline && self.expiry.is_full() {
+            growth += self.expiry.bytes() + FIRST;
+        }
+        growth
+    }
+
+    /// Evicts until the new entry fits in place of the old; false when that does not do.
+    fn make_room(&mut self, new: &New<'_, F>, old: Option<u32>, space_id: u32, rows: &mut Rows) -> Result<bool, Busy> {
         let most = self.settings.capacity.min(MOST_ENTRIES) - usize::from(old.is_none());
-        while self.keys.len() > most || needed(self) > self.settings.max_bytes {
+        while self.keys.len() > most || self.needed(new, old) > self.settings.max_bytes {
             if !self.evict(space_id, rows)? {
                 return Ok(false);
             }
@@ -170,55 +200,57 @@ impl Store {
 
     /// The last resort, where tables that grew with many small entries leave no room: starts anew with only the pinned entries
     /// and this one, if they fit.
-    fn put_beside_the_pinned(&mut self, new: &New<'_>, old: Option<u32>, now: u64) -> Result<()> {
-        let refused = |pinned: &Self| {
-            let pinned = pinned.items.total() - pinned.loose_items;
-            Error::Cache(format!(
-                "the entry needs {} bytes and the tables around it, max_bytes is {}, pinned entries take {pinned}; raise \
-                 max_bytes, or unpin or remove some",
-                new.item.bytes().total(),
-                self.settings.max_bytes
-            ))
-        };
+    fn put_beside_the_pinned(&mut self, new: &mut New<'_, F>, old: Option<u32>, now: u64) -> Result<()> {
+        let refused = Error::Cache(format!(
+            "the entry needs {} bytes and the tables around it, max_bytes is {}, pinned entries take {}; raise max_bytes, or \
+             unpin or remove some",
+            new.item.bytes().total(),
+            self.settings.max_bytes,
+            self.items.total() - self.loose_items
+        ));
         if self.order.len() == 0 {
-            return Err(refused(self));
+            return Err(refused);
         }
         let old_id = old.map(|old| self.node(old).id);
-        let is_kept = |node: &Node| node.is_pinned && Some(node.id) != old_id;
+        let is_kept = |node: &Node<F>| node.is_pinned && Some(node.id) != old_id;
         let mut fresh = self.emptied();
-        for node in self.nodes.iter().flatten().filter(|node| is_kept(node)) {
-            fresh.adopt(node.clone(), &self.spaces.get(node.space));
+        let mut adopted = Vec::new();
+        for (number, node) in self.numbered().filter(|(_, node)| is_kept(node)) {
+            adopted.push((number, fresh.adopt(node, &self.spaces.get(node.space))));
         }
         let n_evicted = self.keys.len() - fresh.keys.len() - usize::from(old.is_some());
         if !matches!(fresh.put(new, Some(now)), Ok(Ok(()))) {
-            return Err(refused(self));
+            return Err(refused);
         }
         fresh.counts.evictions += n_evicted as u64;
-        std::mem::replace(self, fresh).let_go(|node| !is_kept(node));
+        for (from, to) in adopted {
+            let face = self.nodes[from as usize].take().and_then(|node| node.face);
+            fresh.nodes[to as usize].as_mut().expect("it was adopted").face = face;
+        }
+        std::mem::replace(self, fresh).let_go();
         Ok(())
     }
 
-    /// Takes over a pinned entry of another store.
-    fn adopt(&mut self, mut node: Node, space: &Space) {
+    /// Takes over a pinned entry of another store, without its face. Returns its number.
+    fn adopt(&mut self, node: &Node<F>, space: &Space) -> u32 {
         let id = self.spaces.enter(space.scope(), self.settings.dim);
         let space = self.spaces.get(id);
         let mut rows = space.try_write().expect("nobody else has seen this store");
         let number = self.new_number();
-        node.space = id;
-        node.slot = rows.insert(Held { item: Arc::clone(&node.item), node: number }, node.id);
-        self.spaces.added(id, &rows);
+        let slot = rows.insert(Held { item: Arc::clone(&node.item), node: number }, node.id);
+        self.spaces.changed(id, &rows);
         self.spaces.pinned(id, true);
         self.items += node.item.bytes();
         if node.deadline_ns != NEVER {
             self.expiry.add(Deadline { at_ns: node.deadline_ns, id: node.id, node: number });
         }
-        let hash = node.hash;
-        self.nodes[number as usize] = Some(node);
+        self.nodes[number as usize] = Some(Node { item: Arc::clone(&node.item), face: None, space: id, slot, ..*node });
         let nodes = &self.nodes;
-        self.keys.insert_unique(hash, number, |&at| hash_of(nodes, at));
+        self.keys.insert_unique(node.hash, number, |&at| hash_of(nodes, at));
+        number
     }
 }
 
-fn hash_of(nodes: &[Option<Node>], number: u32) -> u64 {
+fn hash_of<F>(nodes: &[Option<Node<F>>], number: u32) -> u64 {
     nodes[number as usize].as_ref().map_or(0, |node| node.hash)
 }

@@ -58,6 +58,7 @@ struct Place {
     space: Arc<Space>,
     n_rows: usize,
     n_pinned: usize,
+    n_slots: usize,
     codes: usize,
     others: usize,
 }
@@ -151,9 +152,11 @@ impl Spaces {
         let space = Arc::new(Space { tenant: scope.tenant.into(), model_id: scope.model_id.into(), rows });
         let id = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
+            // So that freeing one takes no more bytes.
+            self.free.reserve_exact(self.places.capacity());
             u32::try_from(self.places.len() - 1).expect("fewer spaces than rows, of which there are fewer than 2^32")
         });
-        self.places[id as usize] = Some(Place { space, n_rows: 0, n_pinned: 0, codes: 0, others: 0 });
+        self.places[id as usize] = Some(Place { space, n_rows: 0, n_pinned: 0, n_slots: 0, codes: 0, others: 0 });
         let (places, hasher) = (&self.places, &self.hasher);
         self.by_scope.insert_unique(hasher.hash_one(scope), id, |&id| {
             hasher.hash_one(places[id as usize].as_ref().expect("a space in the table is there").space.scope())
@@ -161,8 +164,8 @@ impl Spaces {
         id
     }
 
-    /// The row that was counted in advance is in.
-    pub(super) fn added(&mut self, id: u32, rows: &Rows) {
+    /// A row is in that was counted in advance, or one is out and [`Spaces::removed`] follows.
+    pub(super) fn changed(&mut self, id: u32, rows: &Rows) {
         self.change(id, |place| place.measure(rows));
     }
 
@@ -196,14 +199,43 @@ impl Spaces {
     }
 
     /// Bytes that go when all rows but the pinned ones go, those of the space `but` left out.
-    pub(super) fn loose(&self, but: u32) -> usize {
-        let kept = self.place(but);
-        self.loose - if kept.n_pinned == 0 { kept.codes + kept.others } else { 0 }
+    pub(super) fn loose(&self, but: Option<u32>) -> usize {
+        let kept = but.map(|but| self.place(but)).filter(|place| place.n_pinned == 0);
+        self.loose - kept.map_or(0, |place| place.codes + place.others)
+    }
+
+    /// Bytes by which a row of a scope may make its space and the tables grow.
+    pub(super) fn growth(&self, scope: Scope<'_>) -> usize {
+        const FIRST: usize = 512;
+        match self.find(scope).map(|id| self.place(id)) {
+            Some(place) if place.n_rows < place.n_slots => 0,
+            Some(place) => place.codes + place.others,
+            None => {
+                let tables = self.bytes().tables - self.others;
+                let is_full = self.by_scope.len() == self.by_scope.capacity() || self.free.is_empty();
+                scope.tenant.len() + scope.model_id.len() + FIRST + if is_full { tables + FIRST } else { 0 }
+            }
+        }
     }
 
     pub(super) fn bytes(&self) -> Parts {
         let tables = vec(&self.places) + vec(&self.free) + allocation(self.by_scope.allocation_size());
         Parts { codes: self.codes, tables: self.others + tables, ..Parts::default() }
+    }
+
+    /// The same, from scratch.
+    #[cfg(test)]
+    pub(super) fn recount(&self) -> Parts {
+        let mut parts = Parts::default();
+        for place in self.places.iter().flatten() {
+            let rows = place.space.read();
+            assert!(place.n_rows > 0 && place.n_rows == rows.index.len(), "a space has rows");
+            let names = allocation(place.space.tenant.len()) + allocation(place.space.model_id.len());
+            parts.codes += rows.index.bytes();
+            parts.tables += names + shared(size_of::<Space>()) + vec(&rows.held);
+        }
+        parts.tables += vec(&self.places) + vec(&self.free) + allocation(self.by_scope.allocation_size());
+        parts
     }
 
     fn place(&self, id: u32) -> &Place {
@@ -226,6 +258,7 @@ impl Spaces {
 impl Place {
     fn measure(&mut self, rows: &Rows) {
         let names = allocation(self.space.tenant.len()) + allocation(self.space.model_id.len());
+        self.n_slots = rows.held.len();
         self.codes = rows.index.bytes();
         self.others = names + shared(size_of::<Space>()) + vec(&rows.held);
     }

@@ -18,12 +18,12 @@ use super::{Address, Entry, Settings, Stats};
 #[derive(Debug)]
 pub struct Busy(pub(super) Arc<Space>);
 
-/// The entries of a cache. Every method is given the time, in nanoseconds of a clock that the caller has; `None` stands for a
+/// The entries of a cache, each with a face of type `F`: whatever the caller shows it by, made once and not once a look-up. Every method is given the time, in nanoseconds of a clock that the caller has; `None` stands for a
 /// monotonic clock of the cache's own, which is only read when some entry can expire.
 #[derive(Debug)]
-pub struct Store {
+pub struct Store<F> {
     pub(super) settings: Settings,
-    pub(super) nodes: Vec<Option<Node>>,
+    pub(super) nodes: Vec<Option<Node<F>>>,
     pub(super) free: Vec<u32>,
     pub(super) keys: HashTable<u32>,
     pub(super) hasher: DefaultHashBuilder,
@@ -41,9 +41,10 @@ pub struct Store {
 }
 
 /// An entry.
-#[derive(Debug, Clone)]
-pub(super) struct Node {
+#[derive(Debug)]
+pub(super) struct Node<F> {
     pub(super) item: Arc<Item>,
+    pub(super) face: Option<F>,
     /// The number of its insertion.
     pub(super) id: u64,
     pub(super) hash: u64,
@@ -53,7 +54,7 @@ pub(super) struct Node {
     pub(super) is_pinned: bool,
 }
 
-impl Store {
+impl<F> Store<F> {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             order: Order::new(settings.policy),
@@ -74,23 +75,26 @@ impl Store {
     }
 
     /// The entry of a key, unless it has expired. Counts as a use. Never waits for a search.
-    pub fn get(&mut self, at: Address<'_>, now_ns: Option<u64>) -> Option<Entry> {
+    pub fn get(&mut self, at: Address<'_>, now_ns: Option<u64>) -> Option<Entry<'_, F>> {
         let now = self.now(now_ns);
         // What expired in a space that is being searched is purged by a later call.
         let _ = self.purge(now);
-        let (_, found) = self.find(at);
-        let Some(node) = found.map(|node| (node, self.node(node))).filter(|(_, node)| now < node.deadline_ns) else {
+        let found = self.find(at).1;
+        let found = found.and_then(|number| Some((number, self.nodes[number as usize].as_ref()?)));
+        let Some((number, node)) = found.filter(|(_, node)| now < node.deadline_ns) else {
             self.counts.misses += 1;
             return None;
         };
-        let (number, node) = node;
-        let entry = Entry {
-            item: Arc::clone(&node.item),
-            expires_in_ns: (node.deadline_ns != NEVER).then(|| node.deadline_ns - now),
-        };
+        if !node.is_pinned {
+            self.order.touch(number);
+        }
         self.counts.hits_exact += 1;
-        self.used(number, &entry.item);
-        Some(entry)
+        self.counts.tokens_saved += node.item.cost();
+        Some(Entry {
+            item: &node.item,
+            face: node.face.as_ref(),
+            expires_in_ns: (node.deadline_ns != NEVER).then(|| node.deadline_ns - now),
+        })
     }
 
     /// Whether there was an entry, which is gone now.
@@ -113,7 +117,7 @@ impl Store {
     /// Removes all entries and gives their memory back; keeps the counts.
     pub fn clear(&mut self) {
         let empty = self.emptied();
-        std::mem::replace(self, empty).let_go(|_| true);
+        std::mem::replace(self, empty).let_go();
     }
 
     /// Entries that have not expired.
@@ -155,16 +159,9 @@ impl Store {
             return;
         };
         self.counts.hits_semantic += 1;
-        if self.nodes.get(number as usize).and_then(Option::as_ref).is_some_and(|node| node.id == id) {
-            self.used(number, item);
-        } else {
-            self.counts.tokens_saved += item.cost();
-        }
-    }
-
-    fn used(&mut self, number: u32, item: &Item) {
         self.counts.tokens_saved += item.cost();
-        if !self.node(number).is_pinned {
+        let node = self.nodes.get(number as usize).and_then(Option::as_ref).filter(|node| node.id == id);
+        if node.is_some_and(|node| !node.is_pinned) {
             self.order.touch(number);
         }
     }
@@ -199,7 +196,7 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Node)> {
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Node<F>)> {
         (0..).zip(&self.nodes).filter_map(|(number, node)| Some((number, node.as_ref()?)))
     }
 
@@ -213,7 +210,7 @@ impl Store {
         (hash, self.keys.find(hash, is_at).copied())
     }
 
-    pub(super) fn node(&self, number: u32) -> &Node {
+    pub(super) fn node(&self, number: u32) -> &Node<F> {
         self.nodes[number as usize].as_ref().expect("a number that is in use has an entry")
     }
 
@@ -227,8 +224,9 @@ impl Store {
     }
 
     /// An entry leaves: what its node, number and key take stays, for the one that replaces it.
-    pub(super) fn leave(&mut self, node: Node, rows: &mut Rows) {
+    pub(super) fn leave(&mut self, node: Node<F>, rows: &mut Rows) {
         rows.remove(node.slot);
+        self.spaces.changed(node.space, rows);
         if node.is_pinned {
             self.spaces.pinned(node.space, false);
         } else {
@@ -241,7 +239,7 @@ impl Store {
             self.expiry
                 .removed(|deadline| nodes[deadline.node as usize].as_ref().is_some_and(|node| node.id == deadline.id));
         }
-        node.item.let_go(&self.viewed);
+        node.let_go(&self.viewed);
     }
 
     /// An entry goes to make room; false when there is none that may. `rows` are those of the space `held`, to which the caller writes.
@@ -291,11 +289,19 @@ impl Store {
     }
 
     /// Drops the store; items that are gone with it and still looked at are counted as such.
-    pub(super) fn let_go(self, is_gone: impl Fn(&Node) -> bool) {
+    pub(super) fn let_go(self) {
         let Self { nodes, spaces, viewed, .. } = self;
         drop(spaces);
-        for node in nodes.into_iter().flatten().filter(is_gone) {
-            node.item.let_go(&viewed);
+        for node in nodes.into_iter().flatten() {
+            node.let_go(&viewed);
         }
+    }
+}
+
+impl<F> Node<F> {
+    /// The face goes first: it may be what holds the item.
+    fn let_go(self, viewed: &Arc<AtomicUsize>) {
+        drop(self.face);
+        self.item.let_go(viewed);
     }
 }
