@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import random
 import subprocess
@@ -113,9 +114,11 @@ def test_tenants_and_models_see_only_their_own() -> None:
             cache.put("key", [1, 0], f"{tenant}|{model_id}", tenant=tenant, model_id=model_id)
     for tenant in ("", "a", "b", "ab"):
         for model_id in ("", "a", "b"):
-            where = {"tenant": tenant, "model_id": model_id}
-            assert cache.get("key", **where).value == f"{tenant}|{model_id}"  # type: ignore[union-attr]
-            assert [hit.value for hit in cache.search([1, 0], **where)] == [f"{tenant}|{model_id}"]
+            entry = cache.get("key", tenant=tenant, model_id=model_id)
+            assert entry is not None
+            assert entry.value == f"{tenant}|{model_id}"
+            found = cache.search([1, 0], tenant=tenant, model_id=model_id)
+            assert [hit.value for hit in found] == [f"{tenant}|{model_id}"]
     assert cache.remove("key", tenant="a")
     assert cache.lookup([1, 0], -1.0, tenant="a") is None
     assert cache.stats()["spaces"] == 11
@@ -138,7 +141,7 @@ def test_lookup_beside_a_poisoned_tenant_never_returns_its_rows() -> None:
 def test_lru_at_capacity_evicts_as_an_ordered_dict_does() -> None:
     cache = VectorCache(4, capacity=20)
     oracle: OrderedDict[str, int] = OrderedDict()
-    draw = random.Random(3)
+    draw = random.Random(3)  # noqa: S311  no secrets here
     axes = np.eye(4)
     for i in range(5000):
         key = str(draw.randrange(60))
@@ -157,11 +160,11 @@ def test_lru_at_capacity_evicts_as_an_ordered_dict_does() -> None:
 
 
 def test_lookup_counts_as_a_use_and_search_does_not() -> None:
-    for use, gone in ((lambda c: c.lookup([1, 0], 0.9), "b"), (lambda c: c.search([1, 0]), "a")):
+    for is_lookup, gone in ((True, "b"), (False, "a")):
         cache = VectorCache(2, capacity=2)
         cache.put("a", [1, 0])
         cache.put("b", [0, 1])
-        use(cache)
+        assert cache.lookup([1, 0], 0.9) if is_lookup else cache.search([1, 0])
         cache.put("c", [1, 1])
         assert cache.get(gone) is None
         assert len(cache) == 2
@@ -264,8 +267,9 @@ def test_clock_that_fails_passes_its_error_through() -> None:
     cache = VectorCache(2, capacity=10, clock=broken)
     with pytest.raises(KeyError):
         cache.put("a", [1, 0])
+    bad: Any
     for bad in (-1.0, math.nan, math.inf, "now", None, True):
-        cache = VectorCache(2, capacity=10, clock=lambda bad=bad: bad)
+        cache = VectorCache(2, capacity=10, clock=itertools.repeat(bad).__next__)
         with pytest.raises(CacheError, match="what clock returns"):
             cache.get("a")
 
@@ -311,7 +315,7 @@ def test_stats_count_what_happened() -> None:
 
 
 def test_memory_parts_add_up_and_never_pass_the_limit() -> None:
-    draw = random.Random(5)
+    draw = random.Random(5)  # noqa: S311  no secrets here
     for policy in POLICIES:
         cache = VectorCache(8, max_bytes=50_000, policy=policy)
         for vector in rows(2000, 8):
@@ -399,7 +403,7 @@ def readonly(vector: Any) -> Any:
         np.array([4, 3], np.float32)[::-1],
         np.array([[3, 9], [4, 9]], np.float32)[:, 0],
         readonly(np.array([3, 4], np.float32)),
-        memoryview(np.array([3, 4], np.float32)),
+        np.array([3, 4], np.float32).data,
         np.frombuffer(b"x" + np.array([3, 4], np.float32).tobytes(), np.float32, offset=1),
     ],
     ids=repr,
@@ -562,7 +566,8 @@ def test_cache_in_a_cycle_with_its_clock_is_collected() -> None:
 def test_float32_in_and_out_by_key_loads_no_numpy() -> None:
     code = (
         "import array, sys, rolecore; c = rolecore.VectorCache(2, capacity=2); v = array.array('f', [1, 0]);"
-        "c.put('a', v, 'x'); assert c.get('a').value == c.lookup(v, 0.9).value == 'x'; assert 'numpy' not in sys.modules"
+        "c.put('a', v, 'x'); assert c.get('a').value == c.lookup(v, 0.9).value == 'x';"
+        "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -594,7 +599,7 @@ def test_threads_search_and_write_at_once_with_right_results(policy: str) -> Non
 
     def work(me: int) -> None:
         own = rows(n_keys, dim, seed=me)
-        draw = random.Random(me)
+        draw = random.Random(me)  # noqa: S311  no secrets here
         tenant = f"tenant{me}"
         present: set[int] = set()
         for _ in range(400):

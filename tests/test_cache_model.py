@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import pytest
 import rolecore
 
 DIM = 3
@@ -29,7 +30,7 @@ class Kept(NamedTuple):
 
 
 class Model(RuleBasedStateMachine):
-    """The model is a list: the entry whose last use is the longest ago comes first; `ages` has them from the oldest on."""
+    """Two lists: `uses` begins with the entry whose last use is the longest ago, `ages` with the oldest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +141,7 @@ class Model(RuleBasedStateMachine):
         assert all(hit.score == pytest.approx(scores[str(hit.value)], abs=1e-9) for hit in hits)
         assert len({hit.value for hit in hits}) == len(hits)
         by_value = {kept.value: kept for _, kept in nearest}
-        for one, next_one in zip(hits, hits[1:], strict=False):
+        for one, next_one in itertools.pairwise(hits):
             a, b = by_value[str(one.value)], by_value[str(next_one.value)]
             assert not np.array_equal(a.row, b.row) or int(a.value) < int(b.value)
 

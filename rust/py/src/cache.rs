@@ -163,7 +163,7 @@ impl VectorCache {
     #[pyo3(
         signature = (
             key: "str",
-            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            vector: "numpy.typing.ArrayLike",
             value: "bytes | str | None" = None,
             *,
             tenant: "str" = Name(None),
@@ -260,7 +260,7 @@ impl VectorCache {
     /// Cost: one search of the tenant's entries, without the GIL; exact.
     #[pyo3(
         signature = (
-            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            vector: "numpy.typing.ArrayLike",
             threshold: "float",
             *,
             tenant: "str" = Name(None),
@@ -301,7 +301,7 @@ impl VectorCache {
     /// Cost: one search of the tenant's entries, without the GIL; exact.
     #[pyo3(
         signature = (
-            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            vector: "numpy.typing.ArrayLike",
             top_k: "int" = 8,
             *,
             tenant: "str" = Name(None),

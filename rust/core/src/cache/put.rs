@@ -105,6 +105,7 @@ impl<F> Store<F> {
             id,
             hash,
             deadline_ns,
+            cost: new.item.cost(),
             space: space_id,
             slot,
             is_pinned: new.is_pinned,
