@@ -543,7 +543,11 @@ impl VectorCache {
 }
 
 impl<'a> Names<'a> {
+    #[inline]
     fn of(tenant: &'a Name<'_, '_>, model_id: &'a Name<'_, '_>) -> PyResult<Self> {
+        if tenant.0.is_none() && model_id.0.is_none() {
+            return Ok(Self { tenant: Cow::default(), model_id: Cow::default() });
+        }
         let of =
             |given: &'a Name<'_, '_>, what| given.0.as_deref().map_or(Ok(Cow::default()), |given| name(given, what));
         Ok(Self { tenant: of(tenant, "tenant")?, model_id: of(model_id, "model_id")? })
