@@ -23,35 +23,12 @@ pub enum Value {
 /// Key, value and row of an entry. It stays as it is when the entry is evicted or replaced.
 #[derive(Debug)]
 pub struct Item {
-    key: Key,
+    key: Box<[u8]>,
     value: Value,
     row: Row,
     cost: f64,
     /// Counts the bytes of items that the cache has let go; set when it lets go of this one.
     viewed: OnceLock<Arc<AtomicUsize>>,
-}
-
-/// Short keys are in the item itself: looking at them elsewhere costs a third of a look-up in a large cache.
-#[derive(Debug)]
-enum Key {
-    Short(u8, [u8; SHORT]),
-    Long(Box<[u8]>),
-}
-
-/// With it a key takes 64 bytes.
-const SHORT: usize = 62;
-
-impl Key {
-    fn new(key: &[u8]) -> Self {
-        match u8::try_from(key.len()) {
-            Ok(len) if key.len() <= SHORT => {
-                let mut bytes = [0; SHORT];
-                bytes[..key.len()].copy_from_slice(key);
-                Self::Short(len, bytes)
-            }
-            _ => Self::Long(key.into()),
-        }
-    }
 }
 
 impl Item {
@@ -61,15 +38,12 @@ impl Item {
     /// When `cost` is something else.
     pub fn new(key: &[u8], value: Value, row: Row, cost: f64) -> Self {
         assert!(cost.is_finite() && cost >= 0.0, "checked by whoever made it");
-        Self { key: Key::new(key), value, row, cost, viewed: OnceLock::new() }
+        Self { key: key.into(), value, row, cost, viewed: OnceLock::new() }
     }
 
     /// The key.
     pub fn key(&self) -> &[u8] {
-        match &self.key {
-            Key::Short(len, bytes) => &bytes[..usize::from(*len)],
-            Key::Long(bytes) => bytes,
-        }
+        &self.key
     }
 
     /// What it stands for.
@@ -95,7 +69,7 @@ impl Item {
         };
         Parts {
             rows: shared(size_of_val::<[f32]>(&self.row)),
-            keys: if let Key::Long(bytes) = &self.key { allocation(bytes.len()) } else { 0 },
+            keys: allocation(self.key.len()),
             values: value,
             nodes: shared(size_of::<Self>()) + FACE_BYTES,
             ..Parts::default()

@@ -268,3 +268,18 @@ fn a_panic_halfway_makes_the_cache_refuse() {
     assert!(result.is_err());
     assert!(matches!(cache.run(|store| store.len(None)), Err(Error::Cache(_))));
 }
+
+#[test]
+fn keys_of_any_length_are_compared_in_full() {
+    assert_eq!(size_of::<Option<super::store::Node<Box<u8>>>>(), 128);
+    let cache = Plain::new(settings(Policy::Lru, 1000, usize::MAX)).unwrap();
+    let keys: Vec<String> = (0..200).map(|n| "k".repeat(n)).collect();
+    for key in &keys {
+        put(&cache, new(at("", key), key.as_bytes(), 0.0), 0).unwrap();
+    }
+    for key in &keys {
+        let value = cache.run(|store| Ok(store.get(at("", key), None).unwrap().item.value().clone())).unwrap();
+        assert_eq!(value, Value::Bytes(key.as_bytes().into()));
+        assert!(key.is_empty() || !has(&cache, at("", &(key[1..].to_owned() + "x")), 0));
+    }
+}
