@@ -99,7 +99,7 @@ impl FlatIndex {
         slot
     }
 
-    /// Takes a row out; its slot is free at once.
+    /// Takes a row out; its slot is free at once, and [`FlatIndex::bytes`] is no more than before.
     ///
     /// # Panics
     /// When there is no row in `slot`.
@@ -132,15 +132,19 @@ impl FlatIndex {
         let slot = self.n_used;
         let (chunk, place) = place(slot);
         match self.chunks.get_mut(chunk) {
-            Some(chunk) if place == chunk.slots() => {
+            Some(chunk) if place < chunk.slots() => {}
+            Some(chunk) => {
                 let slots = (2 * chunk.slots()).min(SLOTS);
                 chunk.grow(&self.frame, slots);
             }
-            Some(_) => {}
             None => {
                 let slots = if chunk == 0 { FIRST_SLOTS } else { SLOTS };
                 self.chunks.push(Chunk::new(&self.frame, slots));
             }
+        }
+        if self.free.capacity() <= slot as usize {
+            // So that removing a row takes no more bytes.
+            self.free.reserve_exact(chunk * SLOTS + self.chunks[chunk].slots());
         }
         self.n_used = slot.checked_add(1).expect("fewer than 2^32 rows");
         slot
