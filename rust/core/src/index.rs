@@ -32,7 +32,7 @@ pub struct Found {
 const LEARN_AT: [usize; 3] = [512, 4096, 32_768];
 
 /// Slots that the first chunk starts with.
-const FIRST_SLOTS: usize = 64;
+const FIRST_SLOTS: usize = 8;
 
 /// Unit rows of one length, found exactly.
 #[derive(Debug)]
@@ -139,6 +139,7 @@ impl FlatIndex {
             }
             None => {
                 let slots = if chunk == 0 { FIRST_SLOTS } else { SLOTS };
+                self.chunks.reserve_exact(1);
                 self.chunks.push(Chunk::new(&self.frame, slots));
             }
         }
@@ -166,13 +167,46 @@ impl FlatIndex {
         }
     }
 
-    /// Bytes of the rows' codes and slots, without the rows themselves.
+    /// Bytes of the rows' codes and slots, without the rows themselves. Cost: O(1).
     pub fn bytes(&self) -> usize {
-        let chunks: usize = self.chunks.iter().flat_map(Chunk::bytes).sum();
+        self.bytes_with(self.n_slots(), self.frame.has_head())
+    }
+
+    /// By how much the next row may make [`FlatIndex::bytes`] grow, at most. Cost: O(1).
+    pub fn growth(&self) -> usize {
+        let (n_slots, is_full) = (self.n_slots(), self.len() == self.n_slots());
+        let more = match n_slots {
+            0 => FIRST_SLOTS,
+            n => n.min(SLOTS),
+        };
+        let learns = LEARN_AT.get(self.n_learnt).is_some_and(|&at| self.len() + 1 >= at);
+        let grown = self.bytes_with(n_slots + if is_full { more } else { 0 }, self.frame.has_head() || learns);
+        grown - self.bytes()
+    }
+
+    /// At most what an index of one row takes. Cost: O(1).
+    pub fn first_bytes(dim: usize) -> usize {
+        let padded = Frame::padded(dim);
+        (dim + padded) * size_of::<f32>()
+            + padded / 8
+            + size_of::<Chunk>()
+            + Chunk::bytes(FIRST_SLOTS, padded, false)
+            + FIRST_SLOTS * size_of::<u32>()
+    }
+
+    fn n_slots(&self) -> usize {
+        let last = self.chunks.last().map_or(0, Chunk::slots);
+        self.chunks.len().saturating_sub(1) * SLOTS + last
+    }
+
+    fn bytes_with(&self, n_slots: usize, has_head: bool) -> usize {
+        let chunks = n_slots.div_ceil(SLOTS) * size_of::<Chunk>();
+        let free = n_slots * size_of::<u32>();
         chunks
-            + self.chunks.capacity() * size_of::<Chunk>()
-            + self.free.capacity() * size_of::<u32>()
-            + self.frame.bytes()
+            + free
+            + Chunk::bytes(n_slots, self.frame.padded, has_head)
+            + self.frame.bytes(has_head)
+            + self.encoder.bytes()
     }
 }
 

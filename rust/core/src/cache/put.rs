@@ -176,7 +176,7 @@ impl<F> Store<F> {
     /// Bytes by which an insertion and the evictions for it may make tables grow: those that are full double at most.
     fn growth(&self, scope: Scope<'_>, is_new: bool, has_deadline: bool) -> usize {
         const FIRST: usize = 128;
-        let mut growth = self.order.growth_by_evicting() + self.spaces.growth(scope);
+        let mut growth = self.order.growth_by_evicting() + self.spaces.growth(scope, self.settings.dim);
         if is_new && self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
             growth += self.more_places() * (size_of::<Node<F>>() + FIRST / 2) + FIRST;
         }

@@ -58,9 +58,10 @@ struct Place {
     space: Arc<Space>,
     n_rows: usize,
     n_pinned: usize,
-    n_slots: usize,
     codes: usize,
     others: usize,
+    /// By how much one more row may make it grow.
+    growth: usize,
 }
 
 impl Space {
@@ -156,7 +157,7 @@ impl Spaces {
             self.free.reserve_exact(self.places.capacity());
             u32::try_from(self.places.len() - 1).expect("fewer spaces than rows, of which there are fewer than 2^32")
         });
-        self.places[id as usize] = Some(Place { space, n_rows: 0, n_pinned: 0, n_slots: 0, codes: 0, others: 0 });
+        self.places[id as usize] = Some(Place { space, n_rows: 0, n_pinned: 0, codes: 0, others: 0, growth: 0 });
         let (places, hasher) = (&self.places, &self.hasher);
         self.by_scope.insert_unique(hasher.hash_one(scope), id, |&id| {
             hasher.hash_one(places[id as usize].as_ref().expect("a space in the table is there").space.scope())
@@ -205,15 +206,18 @@ impl Spaces {
     }
 
     /// Bytes by which a row of a scope may make its space and the tables grow.
-    pub(super) fn growth(&self, scope: Scope<'_>) -> usize {
+    pub(super) fn growth(&self, scope: Scope<'_>, dim: usize) -> usize {
         const FIRST: usize = 512;
         match self.find(scope).map(|id| self.place(id)) {
-            Some(place) if place.n_rows < place.n_slots => 0,
-            Some(place) => place.codes + place.others,
+            Some(place) => place.growth,
             None => {
                 let tables = self.bytes().tables - self.others;
                 let is_full = self.by_scope.len() == self.by_scope.capacity() || self.free.is_empty();
-                scope.tenant.len() + scope.model_id.len() + FIRST + if is_full { tables + FIRST } else { 0 }
+                scope.tenant.len()
+                    + scope.model_id.len()
+                    + FIRST
+                    + FlatIndex::first_bytes(dim)
+                    + if is_full { tables + FIRST } else { 0 }
             }
         }
     }
@@ -255,11 +259,15 @@ impl Spaces {
     }
 }
 
+/// More than the first places for what a space holds take.
+const FIRST_HELD: usize = 128;
+
 impl Place {
     fn measure(&mut self, rows: &Rows) {
         let names = allocation(self.space.tenant.len()) + allocation(self.space.model_id.len());
-        self.n_slots = rows.held.len();
         self.codes = rows.index.bytes();
+        self.growth = rows.index.growth()
+            + if rows.held.len() == rows.held.capacity() { vec(&rows.held) + FIRST_HELD } else { 0 };
         self.others = names + shared(size_of::<Space>()) + vec(&rows.held);
     }
 }

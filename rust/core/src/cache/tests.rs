@@ -186,7 +186,7 @@ fn small_entries_make_way_for_one_as_large_as_the_limit() {
             put(&cache, new(at("", &i.to_string()), b"", 0.0), 0).unwrap();
         }
         let n_rows = cache.run(|store| store.len(None)).unwrap();
-        put(&cache, new(at("", "large"), &vec![0; 97_000], 0.0), 0).unwrap();
+        put(&cache, new(at("", "large"), &vec![0; 92_000], 0.0), 0).unwrap();
         assert!(has(&cache, at("", "large"), 0) && has(&cache, at("", "pinned"), 0));
         let stats = cache.run(|store| store.stats(None)).unwrap();
         assert_eq!((stats.rows, stats.pinned), (2, 1));

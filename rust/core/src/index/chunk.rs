@@ -9,7 +9,7 @@ use crate::simd::{Line, ROWS};
 /// Slots of a chunk, once it has grown: chunks after the first start with so many, and never move.
 pub(super) const SLOTS: usize = 1024;
 
-/// Slots and what is in them; a whole number of 64.
+/// Slots and what is in them.
 #[derive(Debug)]
 pub(super) struct Chunk {
     sketches: Vec<Line>,
@@ -46,13 +46,13 @@ impl Chunk {
         self.ids.len()
     }
 
-    /// Makes room for `slots` of them.
+    /// Makes room for `slots` of them, an even number.
     pub(super) fn grow(&mut self, frame: &Frame, slots: usize) {
         fn resize<T: Clone>(all: &mut Vec<T>, n: usize, empty: T) {
             all.reserve_exact(n - all.len());
             all.resize(n, empty);
         }
-        let blocks = slots / ROWS;
+        let blocks = slots.div_ceil(ROWS);
         resize(&mut self.sketches, blocks * Sketch::lines(frame), Line::ZERO);
         resize(&mut self.high, slots * frame.padded / 128, Line::ZERO);
         resize(&mut self.low, slots * frame.padded / 128, Line::ZERO);
@@ -71,7 +71,7 @@ impl Chunk {
         let half = frame.padded / 2;
         let bytes = slot * half..(slot + 1) * half;
         let high = &mut Line::bytes_mut(&mut self.high)[bytes.clone()];
-        let [high, low] = encoder.bytes(frame, high, &mut Line::bytes_mut(&mut self.low)[bytes]);
+        let [high, low] = encoder.encode(frame, high, &mut Line::bytes_mut(&mut self.low)[bytes]);
         self.high_caps.set(slot, high);
         self.low_caps.set(slot, low);
         self.sketch(slot, encoder, frame);
@@ -94,7 +94,7 @@ impl Chunk {
 
     /// Sketches all rows anew, for another frame of the same rotation.
     pub(super) fn resketch(&mut self, encoder: &mut Encoder, frame: &Frame) {
-        self.sketches = vec![Line::ZERO; self.slots() / ROWS * Sketch::lines(frame)];
+        self.sketches = vec![Line::ZERO; self.blocks() * Sketch::lines(frame)];
         for slot in 0..self.slots() {
             if let Some(row) = &self.rows[slot] {
                 encoder.rotate(frame, row);
@@ -145,18 +145,11 @@ impl Chunk {
         (&self.low, &self.low_caps)
     }
 
-    /// Heap bytes, without the rows themselves.
-    pub(super) fn bytes(&self) -> [usize; 8] {
-        [
-            self.sketches.capacity() * size_of::<Line>(),
-            self.high.capacity() * size_of::<Line>(),
-            self.low.capacity() * size_of::<Line>(),
-            self.high_caps.bytes() + self.low_caps.bytes(),
-            self.taken.capacity() * size_of::<u64>(),
-            self.unbound.capacity() * size_of::<u64>(),
-            self.rows.capacity() * size_of::<Option<Row>>(),
-            self.ids.capacity() * size_of::<u64>(),
-        ]
+    /// Heap bytes of chunks of `n_slots` in all, without the rows themselves.
+    pub(super) fn bytes(n_slots: usize, padded: usize, has_head: bool) -> usize {
+        let a_block = Sketch::lines_with(padded, has_head) * size_of::<Line>() + 2 * size_of::<u64>();
+        let a_slot = padded + 4 * size_of::<f32>() + size_of::<Option<Row>>() + size_of::<u64>();
+        n_slots.div_ceil(ROWS) * a_block + n_slots * a_slot
     }
 }
 
@@ -171,10 +164,6 @@ impl Caps {
     fn set(&mut self, slot: usize, cap: Cap) {
         self.cosines[slot] = cap.cosine;
         self.scales[slot] = cap.scale;
-    }
-
-    fn bytes(&self) -> usize {
-        (self.cosines.capacity() + self.scales.capacity()) * size_of::<f32>()
     }
 }
 

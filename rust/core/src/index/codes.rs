@@ -32,6 +32,11 @@ impl Encoder {
         Self { rotated: vec![0.0; frame.padded], sketch }
     }
 
+    /// Heap bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.rotated.capacity() * size_of::<f32>() + self.sketch.signs.capacity()
+    }
+
     /// The row in the frame's coordinates.
     pub(super) fn rotate(&mut self, frame: &Frame, row: &[f32]) -> &[f32] {
         frame.rotate(row, 1.0, &mut self.rotated);
@@ -39,7 +44,7 @@ impl Encoder {
     }
 
     /// Codes the row that was rotated last in four and four bits a number.
-    pub(super) fn bytes(&self, frame: &Frame, high: &mut [u8], low: &mut [u8]) -> [Cap; 2] {
+    pub(super) fn encode(&self, frame: &Frame, high: &mut [u8], low: &mut [u8]) -> [Cap; 2] {
         let kernels = frame.kernels;
         let coded = (kernels.encode)(&self.rotated, (kernels.peak)(&self.rotated), high, low);
         let padded = self.rotated.len();
@@ -78,7 +83,12 @@ impl Encoder {
 impl Sketch {
     /// Lines that the sketches of 64 rows take.
     pub(super) fn lines(frame: &Frame) -> usize {
-        frame.padded / 8 + if frame.has_head() { HEAD } else { 0 } + 4
+        Self::lines_with(frame.padded, frame.has_head())
+    }
+
+    /// Likewise, with heads or without.
+    pub(super) fn lines_with(padded: usize, has_head: bool) -> usize {
+        padded / 8 + if has_head { HEAD } else { 0 } + 4
     }
 
     /// Writes the sketch of row `row` of 64.
@@ -236,10 +246,10 @@ impl BatchCaps {
         Self { cosines: [0.0; BATCH], scales: [0.0; BATCH] }
     }
 
-    /// Those of 64 rows from `first` on.
-    pub(super) fn copy(&mut self, caps: &Caps, first: usize) {
-        self.cosines.copy_from_slice(&caps.cosines[first..][..BATCH]);
-        self.scales.copy_from_slice(&caps.scales[first..][..BATCH]);
+    /// Those of `n` rows from `first` on.
+    pub(super) fn copy(&mut self, caps: &Caps, first: usize, n: usize) {
+        self.cosines[..n].copy_from_slice(&caps.cosines[first..][..n]);
+        self.scales[..n].copy_from_slice(&caps.scales[first..][..n]);
     }
 
     /// Those of some rows of a chunk, from place `first` on.

@@ -31,7 +31,7 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(dim: usize, kernels: &'static Kernels) -> Self {
-        let padded = dim.next_multiple_of(64);
+        let padded = Self::padded(dim);
         let block = 1 << padded.trailing_zeros();
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let signs = (0..dim).map(|_| {
@@ -45,6 +45,11 @@ impl Frame {
         let scale = 1.0 / (block as f32).sqrt();
         let signs = signs.map(|sign: f32| sign * scale).collect();
         Self { kernels, padded, block, signs, directions: Vec::new(), steps: [0.0; HEAD], head_error: 0.0 }
+    }
+
+    /// Numbers of a rotated row of `dim`.
+    pub(super) fn padded(dim: usize) -> usize {
+        dim.next_multiple_of(64)
     }
 
     /// Whether rows' heads are kept.
@@ -157,8 +162,8 @@ impl Frame {
         true
     }
 
-    /// Heap bytes.
-    pub(super) fn bytes(&self) -> usize {
-        (self.signs.capacity() + self.directions.capacity()) * size_of::<f32>()
+    /// Heap bytes, with heads or without.
+    pub(super) fn bytes(&self, has_head: bool) -> usize {
+        (self.signs.capacity() + if has_head { HEAD * self.padded } else { 0 }) * size_of::<f32>()
     }
 }

@@ -18,11 +18,15 @@ const STRETCH: usize = 4;
 /// Most chunks whose sketches are left unread, after some that ruled out too little.
 const MOST_BLIND: usize = 7;
 
+/// Up to so many, the best are kept in order while they are looked for.
+const FEW: usize = 32;
+
 /// The best `top_k` rows that reach `threshold`, best first.
 pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: f64) -> Vec<Found> {
     if index.is_empty() || top_k == 0 {
         return Vec::new();
     }
+    let top_k = top_k.min(index.len());
     let coded = Coded::new(&index.frame, query);
     let mut hunt = Hunt { index, query, coded, best: Best { found: Vec::new(), top_k, threshold } };
     hunt.coded.raise(threshold);
@@ -59,7 +63,7 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
     }
     sketched.retain(|row| row.bound >= hunt.coded.limit());
     hunt.weigh(&sketched, &mut weighed);
-    hunt.decide(&hunt.promising(&weighed, top_k.saturating_add(1)));
+    hunt.decide(&hunt.promising(&weighed, top_k + 1));
     hunt.decide(&weighed);
     hunt.best.found
 }
@@ -122,6 +126,12 @@ impl<'a> Hunt<'a> {
     /// The rows of the highest bounds, `n` at most.
     fn promising(&self, rows: &[Pending], n: usize) -> Vec<Pending> {
         let n = n.min(rows.len());
+        if n > FEW {
+            let mut most = rows.to_vec();
+            most.select_nth_unstable_by(n - 1, |a, b| b.bound.total_cmp(&a.bound));
+            most.truncate(n);
+            return most;
+        }
         let mut most: Vec<Pending> = Vec::with_capacity(n);
         let mut least = self.coded.limit();
         for row in rows {
@@ -147,8 +157,9 @@ impl<'a> Hunt<'a> {
             for (place, row) in places.iter_mut().zip(slot(0, block, 0)..) {
                 *place = row;
             }
-            self.coded.nibbles(codes, &places, &mut high);
-            caps.copy(all, block * ROWS);
+            let n = ROWS.min(chunk.slots() - block * ROWS);
+            self.coded.nibbles(codes, &places[..n], &mut high);
+            caps.copy(all, block * ROWS, n);
             let left = self.coded.left_by_high(&high, &caps, &mut bounds) & chunk.taken(block);
             out.extend(Bits(left).map(|place| {
                 let k = place as usize;

@@ -122,7 +122,7 @@ impl Case {
     fn check(&self, query: &[f32], noise: &mut Noise) {
         let query = Query::new(query).unwrap();
         let ranked = self.ranked(&query);
-        let top_k = [1, 2, 8, 50][noise.below(4)];
+        let top_k = [1, 2, 8, 50, usize::MAX][noise.below(5)];
         assert_eq!(self.index.search(&query, top_k), ranked[..top_k.min(ranked.len())]);
         let best = ranked.first().copied();
         let score = best.map_or(0.5, |best| best.score);
@@ -247,6 +247,18 @@ fn slots_are_used_again() {
         assert!((50..150).contains(&index.insert(row(i as f32), i)));
     }
     assert_eq!((index.len(), index.bytes()), (200, bytes));
+}
+
+#[test]
+fn bytes_grow_by_what_was_foretold() {
+    let mut noise = Noise(0x5eed_0004_2345_6789);
+    let mut index = FlatIndex::new(70);
+    for id in 0..4200 {
+        let most = index.bytes() + index.growth();
+        index.insert(Row::unit(&vector(Kind::Leaning, 70, &mut noise)).unwrap(), id);
+        assert!(index.bytes() <= most);
+    }
+    assert_eq!(index.n_learnt, 2);
 }
 
 #[test]
