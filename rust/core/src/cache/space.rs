@@ -208,18 +208,13 @@ impl Spaces {
     /// Bytes by which a row of a scope may make its space and the tables grow.
     pub(super) fn growth(&self, scope: Scope<'_>, dim: usize) -> usize {
         const FIRST: usize = 512;
-        match self.find(scope).map(|id| self.place(id)) {
-            Some(place) => place.growth,
-            None => {
-                let tables = self.bytes().tables - self.others;
-                let is_full = self.by_scope.len() == self.by_scope.capacity() || self.free.is_empty();
-                scope.tenant.len()
-                    + scope.model_id.len()
-                    + FIRST
-                    + FlatIndex::first_bytes(dim)
-                    + if is_full { tables + FIRST } else { 0 }
-            }
+        if let Some(id) = self.find(scope) {
+            return self.place(id).growth;
         }
+        let tables = self.bytes().tables - self.others;
+        let is_full = self.by_scope.len() == self.by_scope.capacity() || self.free.is_empty();
+        let names = scope.tenant.len() + scope.model_id.len();
+        names + FIRST + FlatIndex::first_bytes(dim) + if is_full { tables + FIRST } else { 0 }
     }
 
     pub(super) fn bytes(&self) -> Parts {
