@@ -15,6 +15,9 @@ const CHUNK: u32 = SLOTS as u32;
 /// Blocks of 64 rows whose sketches are read before it is asked whether that pays.
 const STRETCH: usize = 4;
 
+/// Rows left by their sketches after which the most promising ones are decided.
+const SEED_AFTER: usize = 128;
+
 /// Most chunks whose sketches are left unread, after some that ruled out too little.
 const MOST_BLIND: usize = 7;
 
@@ -31,25 +34,27 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
     let mut hunt = Hunt { index, query, coded, best: Best { found: Vec::new(), top_k, threshold } };
     hunt.coded.raise(threshold);
     let (mut sketched, mut weighed) = (Vec::new(), Vec::new());
-    // How many chunks go unread next, and how many last time.
-    let (mut blind, mut last_blind) = (0, 0);
+    // How many chunks go unread next, and how many last time; and how many rows have been looked through for promising ones.
+    let (mut blind, mut last_blind, mut n_seen) = (0, 0, 0);
     for (number, chunk) in (0..).zip(&index.chunks) {
         let mut first = 0;
         while blind == 0 && first < chunk.blocks() {
             let blocks = first..(first + STRETCH).min(chunk.blocks());
-            let n_before = sketched.len();
+            let (n_before, many) = (sketched.len(), blocks.len() * ROWS / 3);
             hunt.sketch(chunk, number, blocks.clone(), &mut sketched);
-            if sketched.len() > n_before {
-                hunt.seed(&sketched[n_before..]);
+            if sketched.len() > n_seen + SEED_AFTER.min(many) {
+                hunt.seed(&sketched[n_seen..]);
                 let limit = hunt.coded.limit();
                 let n_left = sketched[n_before..].iter().filter(|row| row.bound >= limit).count();
                 // Rows one after another cost a third of rows here and there.
-                if 3 * n_left > blocks.len() * ROWS {
+                if n_left > many {
                     sketched.truncate(n_before);
                     blind = (2 * last_blind + 1).min(MOST_BLIND);
                     last_blind = blind;
+                    n_seen = n_before;
                     break;
                 }
+                n_seen = sketched.len();
             }
             last_blind = 0;
             first = blocks.end;
@@ -61,6 +66,7 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
             hunt.decide(&hunt.promising(&weighed[n_before..], hunt.best.missing() + 1));
         }
     }
+    hunt.seed(&sketched);
     sketched.retain(|row| row.bound >= hunt.coded.limit());
     hunt.weigh(&sketched, &mut weighed);
     hunt.decide(&hunt.promising(&weighed, top_k + 1));
