@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rolecore._core import TokenStream as TokenStream
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
+    from rolecore._core import gate as gate
+    from rolecore._core import gate_reason as gate_reason
     from rolecore._core import tokenizer as tokenizer
     from rolecore.context import fit as fit
     from rolecore.errors import ArgumentError as ArgumentError
@@ -53,6 +55,8 @@ _HOME = {
     "tokenizer": "_core",
     "RetainController": "_core",
     "compute_retain_ratio": "_core",
+    "gate": "_core",
+    "gate_reason": "_core",
     "Memory": "memory",
     "MemoryProbe": "memory",
 }

@@ -7,6 +7,7 @@ mod compress;
 mod cut;
 pub mod embed;
 pub mod error;
+pub mod gate;
 pub mod history;
 pub mod index;
 pub mod json;

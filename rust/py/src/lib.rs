@@ -7,6 +7,7 @@ mod arguments;
 mod build_info;
 mod embedder;
 mod errors;
+mod gate;
 mod history;
 mod memory;
 mod message;
@@ -27,6 +28,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::build_info::build_info;
+    #[pymodule_export]
+    use crate::gate::{gate_reason, passes};
     #[pymodule_export]
     use crate::history::History;
     #[pymodule_export]

@@ -24,4 +24,4 @@ pub(crate) mod shrunk;
 mod terms;
 pub(crate) mod values;
 pub(crate) mod window;
-mod words;
+pub(crate) mod words;
