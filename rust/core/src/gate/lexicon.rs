@@ -137,13 +137,15 @@ fn table() -> HashMap<String, Entry> {
         }
     }
     // Other forms of a word are known too.
-    let forms: Vec<(String, Entry)> = table
+    let mut forms: Vec<(String, Entry)> = table
         .iter()
         .filter(|(word, entry)| matches!(entry.list, List::Content | List::Cue(_)) && stem(word) != word.as_str())
-        .map(|(word, entry)| (stem(word).to_owned(), entry.clone()))
+        .map(|(word, entry)| (word.clone(), entry.clone()))
         .collect();
-    for (stem, entry) in forms {
-        table.entry(stem).or_insert(entry);
+    // Where two words have one stem, the first by the alphabet has it: the same in every process.
+    forms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    for (word, entry) in forms {
+        table.entry_ref(stem(&word)).or_insert(entry);
     }
     table
 }

@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         let is_upper = self.text.capitals[start];
         let n_upper = self.text.capitals[start..end].iter().filter(|&&is| is).count();
         let is_name = is_upper && (!self.starts_sentence || n_upper > 1) && list == List::Content;
-        let is_optional = list == List::Number && matches!(&*key, "1" | "2") && end > start + 2;
+        let is_optional = list == List::Number && &*key == "1" && entry.is_some();
         self.tokens.push(Token {
             key,
             list,
