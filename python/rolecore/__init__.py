@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rolecore._core import CUT_KEY as CUT_KEY
     from rolecore._core import CUT_MARK as CUT_MARK
+    from rolecore._core import Entry as Entry
     from rolecore._core import History as History
+    from rolecore._core import Hit as Hit
     from rolecore._core import Report as Report
     from rolecore._core import RetainController as RetainController
     from rolecore._core import RollingWindow as RollingWindow
     from rolecore._core import Tokenizer as Tokenizer
     from rolecore._core import TokenStream as TokenStream
+    from rolecore._core import VectorCache as VectorCache
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
     from rolecore._core import gate as gate
@@ -45,11 +48,14 @@ _HOME = {
     "TokenizerError": "errors",
     "CUT_KEY": "_core",
     "CUT_MARK": "_core",
+    "Entry": "_core",
     "History": "_core",
+    "Hit": "_core",
     "Report": "_core",
     "RollingWindow": "_core",
     "Tokenizer": "_core",
     "TokenStream": "_core",
+    "VectorCache": "_core",
     "Window": "_core",
     "fit": "context",
     "tokenizer": "_core",

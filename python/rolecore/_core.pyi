@@ -11,6 +11,22 @@ CUT_MARK: Final[str]
 __version__: Final[str]
 
 @final
+class Entry:
+    """What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then."""
+    @property
+    def expires_in_s(self, /) -> float | None:
+        """Seconds it was still good for when it was looked up; None without an end."""
+    @property
+    def key(self, /) -> str:
+        """The key it was put in with."""
+    @property
+    def value(self, /) -> bytes | str | None:
+        """The value: bytes, a string or None."""
+    @property
+    def vector(self, /) -> Any:
+        """The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing."""
+
+@final
 class History:
     """A chat history that knows what each message costs.
 
@@ -120,6 +136,19 @@ class History:
 
         Reply priming is apart: `Tokenizer.reply_tokens`.
         """
+
+@final
+class Hit:
+    """An entry that was found by its vector."""
+    @property
+    def key(self, /) -> str:
+        """The key of the entry."""
+    @property
+    def score(self, /) -> float:
+        """The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one."""
+    @property
+    def value(self, /) -> bytes | str | None:
+        """The value: bytes, a string or None."""
 
 @final
 class Report:
@@ -487,6 +516,181 @@ class Tokenizer:
         Example:
             >>> rolecore.tokenizer("gpt-4o").truncate("The quick brown fox", 2)
             'The quick'
+        """
+
+@final
+class VectorCache:
+    """Values by key and by meaning: bounded in entries and bytes, with tenants that cannot see each other.
+
+    An entry is a key, a vector and a value. It is found by its key, with `get`, or by another vector that points the same way,
+    with `lookup`. Vectors are stored at unit length, scores are cosines, and what is found is exact. When the cache is full, the
+    entry that the policy names goes, in constant time (gdsf: logarithmic).
+
+    Args:
+        dim: numbers of a vector, 1 to 65,536.
+        capacity: most entries, of all tenants together.
+        max_bytes: most bytes, of all tenants together and of everything: vectors, what the index holds beside them, keys, values,
+            tables. At least one of the two limits must be given.
+        time_to_live_s: seconds after which an entry is gone, counted from its `put`; no hit makes it longer. None: no end.
+        policy: which entry goes. "lru": the one whose last use is the longest ago. "s3fifo": an entry used once goes before those
+            used again; better where many entries are never used. "gdsf": the one whose uses saved the least `cost` for its bytes.
+        metric: "cosine", the only one.
+        clock: a function that returns seconds, 0 or more, that never go back; None: the system's monotonic clock.
+
+    Raises:
+        CacheError: an argument is of a wrong kind or out of its range, or neither limit is given.
+
+    Safe to share between threads. `get` waits for no search.
+
+    Example:
+        >>> import rolecore
+        >>> cache = rolecore.VectorCache(2, capacity=1000)
+        >>> cache.put("capital of France", [0.6, 0.8], "Paris")
+        >>> cache.get("capital of France").value
+        'Paris'
+        >>> cache.lookup([0.61, 0.79], 0.95).key
+        'capital of France'
+    """
+    def __bool__(self, /) -> bool:
+        """A cache is true, empty or not: `if cache` asks whether there is one."""
+    def __len__(self, /) -> int:
+        """Entries of all tenants that have not expired."""
+    def __new__(
+        cls,
+        /,
+        dim: int,
+        *,
+        capacity: int | None = None,
+        max_bytes: int | None = None,
+        time_to_live_s: float | None = None,
+        policy: str = ...,
+        metric: str = ...,
+        clock: collections.abc.Callable[[], float] | None = None,
+    ) -> VectorCache: ...
+    def clear(self, /) -> None:
+        """Remove all entries of all tenants, pinned ones too, and give their memory back. What `stats` counts goes on."""
+    def get(self, /, key: str, *, tenant: str = ..., model_id: str = ...) -> Entry | None:
+        """Return the entry of a key, None if there is none or its time is over. Counts as a use.
+
+        Args:
+            key: any string.
+            tenant: whose entry.
+            model_id: what made the vector.
+
+        Raises:
+            CacheError: an argument is not a string.
+
+        Cost: O(length of the key); nothing is copied. Waits for no search.
+        """
+    def lookup(
+        self,
+        /,
+        vector: collections.abc.Buffer | collections.abc.Sequence[float],
+        threshold: float,
+        *,
+        tenant: str = ...,
+        model_id: str = ...,
+    ) -> Hit | None:
+        """Return the entry whose vector is nearest, None if its score is below the threshold. Counts as a use of it.
+
+        Args:
+            vector: as in `put`; need not be of unit length.
+            threshold: least cosine, -1 to 1.
+            tenant: whose entries.
+            model_id: what made the vector.
+
+        Returns:
+            A Hit; of several with the same score the oldest.
+
+        Raises:
+            CacheError: an argument is not what it must be.
+
+        Cost: one search of the tenant's entries, without the GIL; exact.
+        """
+    def memory(self, /) -> dict[str, int]:
+        """Return the bytes that are taken, by what they hold.
+
+        Returns:
+            rows: the vectors; codes: what the index holds beside them; keys; values; nodes: what ties entries together and keeps
+            their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
+            that are gone and still held as an Entry, a Hit or an array, which no limit counts.
+
+        Cost: O(1).
+        """
+    def put(
+        self,
+        /,
+        key: str,
+        vector: collections.abc.Buffer | collections.abc.Sequence[float],
+        value: bytes | str | None = None,
+        *,
+        tenant: str = ...,
+        model_id: str = ...,
+        pinned: bool = False,
+        time_to_live_s: float | None = None,
+        cost: float = 1.0,
+    ) -> None:
+        """Put an entry in; one of the same key is replaced.
+
+        Args:
+            key: any string.
+            vector: shape (dim,), finite and not all zeros; float32, or anything NumPy makes into it. It is copied, at unit length.
+            value: bytes, a string, or None.
+            tenant: whose entry it is. Other tenants never see it.
+            model_id: what made the vector. Vectors of different models are never compared.
+            pinned: never to be evicted. It still expires, and counts in both limits. Putting the key again without it unpins.
+            time_to_live_s: seconds after which it is gone; None: what the cache says.
+            cost: what a hit saves, in tokens or milliseconds, 0 or more. `stats` adds it up, the policy "gdsf" weighs it.
+
+        Raises:
+            CacheError: an argument is not what it must be, or the entry does not fit beside the pinned ones. The cache is as it was.
+
+        Cost: O(dim), and what is evicted. The GIL is held unless another thread is using the cache.
+        """
+    def remove(self, /, key: str, *, tenant: str = ..., model_id: str = ...) -> bool:
+        """Remove the entry of a key. Return whether there was one.
+
+        Args:
+            key: any string.
+            tenant: whose entry.
+            model_id: what made the vector.
+
+        Raises:
+            CacheError: an argument is not a string.
+        """
+    def search(
+        self,
+        /,
+        vector: collections.abc.Buffer | collections.abc.Sequence[float],
+        top_k: int = 8,
+        *,
+        tenant: str = ...,
+        model_id: str = ...,
+    ) -> list[Hit]:
+        """Return the entries whose vectors are nearest, nearest first. Counts as no use, and in no statistic.
+
+        Args:
+            vector: as in `put`; need not be of unit length.
+            top_k: how many at most, from 1.
+            tenant: whose entries.
+            model_id: what made the vector.
+
+        Returns:
+            A list of Hits; those with the same score from the oldest on.
+
+        Raises:
+            CacheError: an argument is not what it must be.
+
+        Cost: one search of the tenant's entries, without the GIL; exact.
+        """
+    def stats(self, /) -> dict[str, float]:
+        """Return what happened since the cache was made, and how full it is.
+
+        Returns:
+            hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; misses: of both; puts; evictions:
+            entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all entries that
+            were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries; bytes: of
+            everything.
         """
 
 @final

@@ -34,7 +34,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Argument(why) | Self::Tokenizer(why) | Self::Cache(why) | Self::Message { index: None, why } => f.write_str(why),
+            Self::Argument(why) | Self::Tokenizer(why) | Self::Cache(why) | Self::Message { index: None, why } => {
+                f.write_str(why)
+            }
             Self::Message { index: Some(index), why } => write!(f, "message {index}: {why}"),
             Self::Budget { needed, budget } => write!(
                 f,

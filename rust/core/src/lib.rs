@@ -3,6 +3,7 @@
 //! The core of the Python package `rolecore`, with no Python in it: parsed [`Message`]s are counted once when they are
 //! appended to a [`History`], and [`History::fit`] chooses which of them make the best legal window under a budget.
 
+pub mod cache;
 mod compress;
 mod cut;
 pub mod embed;

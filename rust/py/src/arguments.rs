@@ -69,20 +69,25 @@ pub(crate) fn number_from(least: u64, value: &Bound<'_, PyAny>, name: &str) -> P
     }
 }
 
-/// A share from 0 to 1.
-pub(crate) fn share(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
-    const EXPECTED: &str = "a float from 0 to 1";
+/// A float or an int, which may be NaN or infinite.
+pub(crate) fn float(value: &Bound<'_, PyAny>, name: &str, expected: &str) -> PyResult<f64> {
     let is_number =
         value.is_instance_of::<PyFloat>() || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>());
     if !is_number {
-        return Err(wrong_kind(value, name, EXPECTED));
+        return Err(wrong_kind(value, name, expected));
     }
-    let share = match value.extract::<f64>() {
+    match value.extract::<f64>() {
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
-            return Err(ArgumentError::new_err(format!("{name} is too large; it must be {EXPECTED}")));
+            Err(ArgumentError::new_err(format!("{name} is too large; it must be {expected}")))
         }
-        share => share?,
-    };
+        number => number,
+    }
+}
+
+/// A share from 0 to 1.
+pub(crate) fn share(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
+    const EXPECTED: &str = "a float from 0 to 1";
+    let share = float(value, name, EXPECTED)?;
     if !(0.0..=1.0).contains(&share) {
         return Err(ArgumentError::new_err(format!("{name} is {share}; it must be {EXPECTED}")));
     }

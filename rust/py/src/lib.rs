@@ -4,7 +4,9 @@
 use pyo3::prelude::*;
 
 mod arguments;
+mod buffers;
 mod build_info;
+mod cache;
 mod embedder;
 mod errors;
 mod gate;
@@ -20,6 +22,7 @@ mod summary;
 mod text;
 mod tokens;
 mod tools;
+mod vector;
 mod window;
 
 #[pymodule(gil_used = false)]
@@ -28,6 +31,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::build_info::build_info;
+    #[pymodule_export]
+    use crate::cache::{Entry, Hit, VectorCache};
     #[pymodule_export]
     use crate::gate::{gate_reason, passes};
     #[pymodule_export]

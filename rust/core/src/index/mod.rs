@@ -56,13 +56,15 @@ impl FlatIndex {
         assert_eq!(row.len(), self.dim, "all rows are of one length");
         let slot = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
+            // So that removing a row takes no more bytes.
+            self.free.reserve_exact(self.rows.capacity());
             u32::try_from(self.rows.len() - 1).expect("fewer than 2^32 rows")
         });
         self.rows[slot as usize] = Some((row, id));
         slot
     }
 
-    /// Takes a row out; its slot is free at once.
+    /// Takes a row out; its slot is free at once, and [`FlatIndex::bytes`] is no more than before.
     ///
     /// # Panics
     /// When there is no row in `slot`.
@@ -86,8 +88,7 @@ impl FlatIndex {
     /// When `query` is of another length.
     pub fn search(&self, query: &Query, top_k: usize) -> Vec<Found> {
         let rows = (0..).zip(&self.rows).filter_map(|(slot, row)| row.as_ref().map(|(row, id)| (slot, row, *id)));
-        let mut found: Vec<Found> =
-            rows.map(|(slot, row, id)| Found { slot, id, score: query.score(row) }).collect();
+        let mut found: Vec<Found> = rows.map(|(slot, row, id)| Found { slot, id, score: query.score(row) }).collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         found.truncate(top_k);
         found

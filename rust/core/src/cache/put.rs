@@ -1,0 +1,256 @@
+//! Putting an entry in, and making room for it: all of it or nothing.
+
+use std::sync::Arc;
+
+use super::Address;
+use super::expiry::{Deadline, NEVER};
+use super::item::Item;
+use super::space::{Held, Rows, Scope, Space};
+use super::store::{Busy, Node, Store};
+use crate::error::{Error, Result};
+
+/// Most entries: their numbers have 32 bits, and one stands for none.
+const MOST_ENTRIES: usize = u32::MAX as usize - 1;
+
+/// An entry to be put in.
+#[derive(Debug)]
+pub struct New<'a, F> {
+    /// Where to; the item's own key.
+    pub at: Address<'a>,
+    /// What.
+    pub item: Arc<Item>,
+    /// What it is shown by; taken when the entry goes in, unless its time is limited: then each look-up shows another rest.
+    pub face: Option<F>,
+    /// Whether it must not be evicted. It expires all the same.
+    pub is_pinned: bool,
+    /// How long it is good for, in nanoseconds; the cache's own time if not given.
+    pub time_to_live_ns: Option<u64>,
+}
+
+impl<F> Store<F> {
+    /// Puts an entry in, or replaces that of its key. Entries are evicted until it fits.
+    ///
+    /// # Errors
+    /// [`Busy`] while a space that has to be written is being searched. Inside, [`Error::Cache`] when the entry does not fit
+    /// beside the pinned ones; then nothing has changed, but for entries that expired.
+    ///
+    /// # Panics
+    /// When the row is of another length than the cache's.
+    pub fn put(&mut self, new: &mut New<'_, F>, now_ns: Option<u64>) -> Result<Result<()>, Busy> {
+        let ttl = new.time_to_live_ns.or(self.settings.time_to_live_ns);
+        let now = if ttl.is_some() || !self.expiry.is_empty() { self.read_clock(now_ns) } else { 0 };
+        self.purge(now)?;
+        let deadline_ns = ttl.map_or(NEVER, |ttl| now.saturating_add(ttl));
+        let (hash, old) = self.find(new.at);
+        let n_pinned =
+            self.keys.len() - self.order.len() - usize::from(old.is_some_and(|old| self.node(old).is_pinned));
+        if n_pinned >= self.settings.capacity.min(MOST_ENTRIES) {
+            return Ok(Err(Error::Cache(format!(
+                "{n_pinned} entries are pinned and capacity is {}; raise capacity, or unpin or remove some",
+                self.settings.capacity
+            ))));
+        }
+        // What cannot be made to fit is found out before anything grows.
+        let growth = self.growth(new.at.scope, old.is_none(), deadline_ns != NEVER);
+        if self.needed(new, old) + growth
+            > self.settings.max_bytes.saturating_add(self.can_go(old, self.spaces.find(new.at.scope)))
+        {
+            return Ok(self.put_beside_the_pinned(new, old, now));
+        }
+        let space_id = self.spaces.enter(new.at.scope, self.settings.dim);
+        let space = self.spaces.get(space_id);
+        let Some(mut rows) = space.try_write() else {
+            self.spaces.removed(space_id);
+            return Err(Busy(space));
+        };
+        let number = match old {
+            Some(old) => old,
+            None => match self.free_number(new, space_id, &mut rows) {
+                Ok(number) => number,
+                Err(busy) => {
+                    self.spaces.removed(space_id);
+                    return Err(busy);
+                }
+            },
+        };
+        // From here on the row is in the index, the entry nowhere else: what both will take is known, and undone where it does not fit.
+        let id = self.next_id;
+        let slot = rows.insert(Held { item: Arc::clone(&new.item), node: number }, id);
+        self.spaces.changed(space_id, &rows);
+        if deadline_ns != NEVER {
+            self.expiry.reserve();
+        }
+        let old_loose = old.filter(|&old| !self.node(old).is_pinned);
+        let uses = old_loose.map(|old| self.order.remove(old));
+        let room = self.make_room(new, old, space_id, &mut rows);
+        if !matches!(room, Ok(true)) {
+            rows.remove(slot);
+            self.spaces.changed(space_id, &rows);
+            self.spaces.removed(space_id);
+            if let Some((old, uses)) = old_loose.zip(uses) {
+                let newcomer = Self::newcomer(hash, &self.node(old).item, uses);
+                self.order.insert(old, newcomer);
+            }
+            if old.is_none() {
+                self.free.push(number);
+            }
+            drop(rows);
+            return room.map(|_| self.put_beside_the_pinned(new, old, now));
+        }
+        self.next_id += 1;
+        self.counts.puts += 1;
+        let node = Node {
+            item: Arc::clone(&new.item),
+            face: new.face.take_if(|_| deadline_ns == NEVER),
+            id,
+            hash,
+            deadline_ns,
+            space: space_id,
+            slot,
+            is_pinned: new.is_pinned,
+        };
+        let gone = self.nodes[number as usize].replace(node);
+        self.items += new.item.bytes();
+        if new.is_pinned {
+            self.spaces.pinned(space_id, true);
+        } else {
+            self.loose_items += new.item.bytes().total();
+            self.order.insert(number, Self::newcomer(hash, &new.item, uses.map_or(0, |uses| uses.saturating_add(1))));
+        }
+        if deadline_ns != NEVER {
+            self.expiry.add(Deadline { at_ns: deadline_ns, id, node: number });
+        }
+        if let Some(gone) = gone {
+            self.leave(gone, &mut rows);
+        } else {
+            let nodes = &self.nodes;
+            self.keys.insert_unique(hash, number, |&at| hash_of(nodes, at));
+        }
+        Ok(Ok(()))
+    }
+
+    /// A number for one more entry, with room for it in all tables. At the limit an entry goes rather than that tables grow.
+    fn free_number(&mut self, new: &New<'_, F>, space_id: u32, rows: &mut Rows) -> Result<u32, Busy> {
+        if self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
+            let growth = self.more_places() * size_of::<Node<F>>() + new.item.bytes().total();
+            if self.bytes().total().saturating_add(growth) > self.settings.max_bytes {
+                self.evict(space_id, rows)?;
+            }
+        }
+        Ok(self.new_number())
+    }
+
+    fn new_number(&mut self) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            if self.nodes.len() == self.nodes.capacity() {
+                self.nodes.reserve_exact(self.more_places());
+                self.free.reserve_exact(self.nodes.capacity());
+                self.order.reserve(self.nodes.capacity());
+            }
+            self.nodes.push(None);
+            u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 entries")
+        });
+        let nodes = &self.nodes;
+        self.keys.reserve(1, |&at| hash_of(nodes, at));
+        number
+    }
+
+    /// By how many places tables grow. There is one more than entries: a new one has its number before another goes.
+    fn more_places(&self) -> usize {
+        (self.nodes.capacity() / 4 + 8).min(self.settings.capacity.min(MOST_ENTRIES) + 1 - self.nodes.len())
+    }
+
+    /// Bytes of everything with the new entry in place of the old, before tables grow.
+    fn needed(&self, new: &New<'_, F>, old: Option<u32>) -> usize {
+        self.bytes().total() + new.item.bytes().total() - old.map_or(0, |old| self.node(old).item.bytes().total())
+    }
+
+    /// Bytes that evicting all but the old entry frees; those of the space `but` stay.
+    fn can_go(&self, old: Option<u32>, but: Option<u32>) -> usize {
+        let old = old.map(|old| self.node(old)).filter(|node| !node.is_pinned);
+        self.loose_items + self.spaces.loose(but) - old.map_or(0, |node| node.item.bytes().total())
+    }
+
+    /// Bytes by which an insertion and the evictions for it may make tables grow: those that are full double at most.
+    fn growth(&self, scope: Scope<'_>, is_new: bool, has_deadline: bool) -> usize {
+        const FIRST: usize = 128;
+        let mut growth = self.order.growth_by_evicting() + self.spaces.growth(scope);
+        if is_new && self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
+            growth += self.more_places() * (size_of::<Node<F>>() + FIRST / 2) + FIRST;
+        }
+        if is_new && self.keys.len() == self.keys.capacity() {
+            growth += self.keys.allocation_size() + FIRST;
+        }
+        if has_deadline && self.expiry.is_full() {
+            growth += self.expiry.bytes() + FIRST;
+        }
+        growth
+    }
+
+    /// Evicts until the new entry fits in place of the old; false when that does not do.
+    fn make_room(&mut self, new: &New<'_, F>, old: Option<u32>, space_id: u32, rows: &mut Rows) -> Result<bool, Busy> {
+        let most = self.settings.capacity.min(MOST_ENTRIES) - usize::from(old.is_none());
+        while self.keys.len() > most || self.needed(new, old) > self.settings.max_bytes {
+            if !self.evict(space_id, rows)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The last resort, where tables that grew with many small entries leave no room: starts anew with only the pinned entries
+    /// and this one, if they fit.
+    fn put_beside_the_pinned(&mut self, new: &mut New<'_, F>, old: Option<u32>, now: u64) -> Result<()> {
+        let refused = Error::Cache(format!(
+            "the entry needs {} bytes and the tables around it, max_bytes is {}, pinned entries take {}; raise max_bytes, or \
+             unpin or remove some",
+            new.item.bytes().total(),
+            self.settings.max_bytes,
+            self.items.total() - self.loose_items
+        ));
+        if self.order.len() == 0 {
+            return Err(refused);
+        }
+        let old_id = old.map(|old| self.node(old).id);
+        let is_kept = |node: &Node<F>| node.is_pinned && Some(node.id) != old_id;
+        let mut fresh = self.emptied();
+        let mut adopted = Vec::new();
+        for (number, node) in self.numbered().filter(|(_, node)| is_kept(node)) {
+            adopted.push((number, fresh.adopt(node, &self.spaces.get(node.space))));
+        }
+        let n_evicted = self.keys.len() - fresh.keys.len() - usize::from(old.is_some());
+        if !matches!(fresh.put(new, Some(now)), Ok(Ok(()))) {
+            return Err(refused);
+        }
+        fresh.counts.evictions += n_evicted as u64;
+        for (from, to) in adopted {
+            let face = self.nodes[from as usize].take().and_then(|node| node.face);
+            fresh.nodes[to as usize].as_mut().expect("it was adopted").face = face;
+        }
+        std::mem::replace(self, fresh).let_go();
+        Ok(())
+    }
+
+    /// Takes over a pinned entry of another store, without its face. Returns its number.
+    fn adopt(&mut self, node: &Node<F>, space: &Space) -> u32 {
+        let id = self.spaces.enter(space.scope(), self.settings.dim);
+        let space = self.spaces.get(id);
+        let mut rows = space.try_write().expect("nobody else has seen this store");
+        let number = self.new_number();
+        let slot = rows.insert(Held { item: Arc::clone(&node.item), node: number }, node.id);
+        self.spaces.changed(id, &rows);
+        self.spaces.pinned(id, true);
+        self.items += node.item.bytes();
+        if node.deadline_ns != NEVER {
+            self.expiry.add(Deadline { at_ns: node.deadline_ns, id: node.id, node: number });
+        }
+        self.nodes[number as usize] = Some(Node { item: Arc::clone(&node.item), face: None, space: id, slot, ..*node });
+        let nodes = &self.nodes;
+        self.keys.insert_unique(node.hash, number, |&at| hash_of(nodes, at));
+        number
+    }
+}
+
+fn hash_of<F>(nodes: &[Option<Node<F>>], number: u32) -> u64 {
+    nodes[number as usize].as_ref().map_or(0, |node| node.hash)
+}

@@ -1,0 +1,626 @@
+//! `rolecore.VectorCache`: values by key and by the meaning of a vector, bounded, with tenants apart.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use rolecore_core::cache::{self, Address, Busy, Cache, Item, New, Policy, Scope, Settings, Store, Value};
+use rolecore_core::index::{Query, Row};
+
+use crate::arguments::{flag, float, kind, number_from, one_of, string, wrong_kind};
+use crate::buffers::array;
+use crate::errors::{ArgumentError, CacheError, CoreError};
+use crate::text::{bytes_of, from_bytes};
+use crate::vector::numbers;
+
+const NANOSECONDS: f64 = 1e9;
+const POLICIES: [(&str, Policy); 3] = [("lru", Policy::Lru), ("s3fifo", Policy::S3Fifo), ("gdsf", Policy::Gdsf)];
+
+/// Values by key and by meaning: bounded in entries and bytes, with tenants that cannot see each other.
+///
+/// An entry is a key, a vector and a value. It is found by its key, with `get`, or by another vector that points the same way,
+/// with `lookup`. Vectors are stored at unit length, scores are cosines, and what is found is exact. When the cache is full, the
+/// entry that the policy names goes, in constant time (gdsf: logarithmic).
+///
+/// Args:
+///     dim: numbers of a vector, 1 to 65,536.
+///     capacity: most entries, of all tenants together.
+///     max_bytes: most bytes, of all tenants together and of everything: vectors, what the index holds beside them, keys, values,
+///         tables. At least one of the two limits must be given.
+///     time_to_live_s: seconds after which an entry is gone, counted from its `put`; no hit makes it longer. None: no end.
+///     policy: which entry goes. "lru": the one whose last use is the longest ago. "s3fifo": an entry used once goes before those
+///         used again; better where many entries are never used. "gdsf": the one whose uses saved the least `cost` for its bytes.
+///     metric: "cosine", the only one.
+///     clock: a function that returns seconds, 0 or more, that never go back; None: the system's monotonic clock.
+///
+/// Raises:
+///     CacheError: an argument is of a wrong kind or out of its range, or neither limit is given.
+///
+/// Safe to share between threads. `get` waits for no search.
+///
+/// Example:
+///     >>> import rolecore
+///     >>> cache = rolecore.VectorCache(2, capacity=1000)
+///     >>> cache.put("capital of France", [0.6, 0.8], "Paris")
+///     >>> cache.get("capital of France").value
+///     'Paris'
+///     >>> cache.lookup([0.61, 0.79], 0.95).key
+///     'capital of France'
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct VectorCache {
+    cache: Cache<Py<Entry>>,
+    dim: usize,
+    clock: Option<Py<PyAny>>,
+}
+
+/// What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Entry {
+    item: Arc<Item>,
+    expires_in_ns: Option<u64>,
+}
+
+/// An entry that was looked up.
+enum Got {
+    /// As it was put in: the same object for each look-up, which takes half the time.
+    Same(Py<Entry>),
+    /// One that has an end, or was found without the GIL.
+    New(Entry),
+}
+
+/// An entry that was found by its vector.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Hit {
+    inner: cache::Hit,
+}
+
+/// A value as it was given.
+#[derive(IntoPyObject)]
+enum Given<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Text(Bound<'py, PyString>),
+}
+
+/// A tenant and a model, as bytes.
+struct Names<'a> {
+    tenant: Cow<'a, [u8]>,
+    model_id: Cow<'a, [u8]>,
+}
+
+#[pymethods]
+impl VectorCache {
+    #[new]
+    #[pyo3(
+        signature = (
+            dim: "int",
+            *,
+            capacity: "int | None" = None,
+            max_bytes: "int | None" = None,
+            time_to_live_s: "float | None" = None,
+            policy: "str" = Policy::Lru,
+            metric: "str" = (),
+            clock: "collections.abc.Callable[[], float] | None" = None
+        ),
+        text_signature = "(dim, *, capacity=None, max_bytes=None, time_to_live_s=None, policy='lru', metric='cosine', clock=None)"
+    )]
+    fn new(
+        dim: &Bound<'_, PyAny>,
+        capacity: Option<&Bound<'_, PyAny>>,
+        max_bytes: Option<&Bound<'_, PyAny>>,
+        time_to_live_s: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = policy)] policy: Policy,
+        #[pyo3(from_py_with = metric)] metric: (),
+        clock: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let () = metric;
+        let whole = |value: &Bound<'_, PyAny>, name| {
+            let number = refused(value.py(), number_from(1, value, name))?;
+            Ok::<_, PyErr>(usize::try_from(number).unwrap_or(usize::MAX))
+        };
+        let dim = whole(dim, "dim")?;
+        let limit = |value: Option<_>, name| value.map_or(Ok(usize::MAX), |value| whole(value, name));
+        if capacity.is_none() && max_bytes.is_none() {
+            return Err(CacheError::new_err(
+                "neither capacity nor max_bytes is given; give one, or the cache would grow without end",
+            ));
+        }
+        let settings = Settings {
+            dim,
+            capacity: limit(capacity, "capacity")?,
+            max_bytes: limit(max_bytes, "max_bytes")?,
+            time_to_live_ns: nanoseconds(time_to_live_s)?,
+            policy,
+        };
+        if let Some(clock) = clock.as_ref().filter(|clock| !clock.is_callable()) {
+            return refused(clock.py(), Err(wrong_kind(clock, "clock", "a function that returns seconds, or None")));
+        }
+        let cache = Cache::new(settings).map_err(CoreError)?;
+        Ok(Self { cache, dim, clock: clock.map(Bound::unbind) })
+    }
+
+    /// Put an entry in; one of the same key is replaced.
+    ///
+    /// Args:
+    ///     key: any string.
+    ///     vector: shape (dim,), finite and not all zeros; float32, or anything NumPy makes into it. It is copied, at unit length.
+    ///     value: bytes, a string, or None.
+    ///     tenant: whose entry it is. Other tenants never see it.
+    ///     model_id: what made the vector. Vectors of different models are never compared.
+    ///     pinned: never to be evicted. It still expires, and counts in both limits. Putting the key again without it unpins.
+    ///     time_to_live_s: seconds after which it is gone; None: what the cache says.
+    ///     cost: what a hit saves, in tokens or milliseconds, 0 or more. `stats` adds it up, the policy "gdsf" weighs it.
+    ///
+    /// Raises:
+    ///     CacheError: an argument is not what it must be, or the entry does not fit beside the pinned ones. The cache is as it was.
+    ///
+    /// Cost: O(dim), and what is evicted. The GIL is held unless another thread is using the cache.
+    #[pyo3(
+        signature = (
+            key: "str",
+            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            value: "bytes | str | None" = None,
+            *,
+            tenant: "str" = Option::None,
+            model_id: "str" = Option::None,
+            pinned: "bool" = false,
+            time_to_live_s: "float | None" = None,
+            cost: "float" = 1.0
+        ),
+        text_signature = "($self, key, vector, value=None, *, tenant='', model_id='', pinned=False, time_to_live_s=None, cost=1.0)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "options are keyword arguments")]
+    fn put(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        vector: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        tenant: Option<&Bound<'_, PyAny>>,
+        model_id: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = pinned)] pinned: bool,
+        time_to_live_s: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = cost)] cost: f64,
+    ) -> PyResult<()> {
+        let names = Names::of(tenant, model_id)?;
+        let key = name(key, "key")?;
+        let value = self::value(value)?;
+        let row = Row::unit(&numbers(vector, self.dim)?).map_err(CoreError)?;
+        let item = Arc::new(Item::new(&key, value, row, cost));
+        let entry = Entry { item: Arc::clone(&item), expires_in_ns: None };
+        let mut new = New {
+            at: Address { scope: names.scope(), key: &key },
+            item,
+            face: Some(Py::new(py, entry)?),
+            is_pinned: pinned,
+            time_to_live_ns: nanoseconds(time_to_live_s)?,
+        };
+        let now = self.now(py)?;
+        Ok(self.run(py, |store| store.put(&mut new, now))?.map_err(CoreError)?)
+    }
+
+    /// Return the entry of a key, None if there is none or its time is over. Counts as a use.
+    ///
+    /// Args:
+    ///     key: any string.
+    ///     tenant: whose entry.
+    ///     model_id: what made the vector.
+    ///
+    /// Raises:
+    ///     CacheError: an argument is not a string.
+    ///
+    /// Cost: O(length of the key); nothing is copied. Waits for no search.
+    #[pyo3(
+        signature = (key: "str", *, tenant: "str" = Option::None, model_id: "str" = Option::None) -> "Entry | None",
+        text_signature = "($self, key, *, tenant='', model_id='')"
+    )]
+    fn get(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        tenant: Option<&Bound<'_, PyAny>>,
+        model_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Got>> {
+        let names = Names::of(tenant, model_id)?;
+        let key = name(key, "key")?;
+        let at = Address { scope: names.scope(), key: &key };
+        let now = self.now(py)?;
+        let same = |store: &mut Store<Py<Entry>>| {
+            Ok(store.get(at, now).map(|found| match found.face {
+                Some(face) => Got::Same(face.clone_ref(py)),
+                None => Got::new(&found),
+            }))
+        };
+        if let Some(got) = self.cache.try_run(same).map_err(CoreError)? {
+            return Ok(got);
+        }
+        let new = |store: &mut Store<Py<Entry>>| Ok(store.get(at, now).map(|found| Got::new(&found)));
+        Ok(py.detach(|| self.cache.run(new)).map_err(CoreError)?)
+    }
+
+    /// Return the entry whose vector is nearest, None if its score is below the threshold. Counts as a use of it.
+    ///
+    /// Args:
+    ///     vector: as in `put`; need not be of unit length.
+    ///     threshold: least cosine, -1 to 1.
+    ///     tenant: whose entries.
+    ///     model_id: what made the vector.
+    ///
+    /// Returns:
+    ///     A Hit; of several with the same score the oldest.
+    ///
+    /// Raises:
+    ///     CacheError: an argument is not what it must be.
+    ///
+    /// Cost: one search of the tenant's entries, without the GIL; exact.
+    #[pyo3(
+        signature = (
+            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            threshold: "float",
+            *,
+            tenant: "str" = Option::None,
+            model_id: "str" = Option::None
+        ) -> "Hit | None",
+        text_signature = "($self, vector, threshold, *, tenant='', model_id='')"
+    )]
+    fn lookup(
+        &self,
+        py: Python<'_>,
+        vector: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = threshold)] threshold: f64,
+        tenant: Option<&Bound<'_, PyAny>>,
+        model_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Hit>> {
+        let names = Names::of(tenant, model_id)?;
+        let vector = numbers(vector, self.dim)?;
+        let query = Query::new(&vector).map_err(CoreError)?;
+        let now = self.now(py)?;
+        let found = py.detach(|| self.cache.lookup(names.scope(), &query, threshold, now)).map_err(CoreError)?;
+        Ok(found.map(|inner| Hit { inner }))
+    }
+
+    /// Return the entries whose vectors are nearest, nearest first. Counts as no use, and in no statistic.
+    ///
+    /// Args:
+    ///     vector: as in `put`; need not be of unit length.
+    ///     top_k: how many at most, from 1.
+    ///     tenant: whose entries.
+    ///     model_id: what made the vector.
+    ///
+    /// Returns:
+    ///     A list of Hits; those with the same score from the oldest on.
+    ///
+    /// Raises:
+    ///     CacheError: an argument is not what it must be.
+    ///
+    /// Cost: one search of the tenant's entries, without the GIL; exact.
+    #[pyo3(
+        signature = (
+            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            top_k: "int" = 8,
+            *,
+            tenant: "str" = Option::None,
+            model_id: "str" = Option::None
+        ) -> "list[Hit]",
+        text_signature = "($self, vector, top_k=8, *, tenant='', model_id='')"
+    )]
+    fn search(
+        &self,
+        py: Python<'_>,
+        vector: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = top_k)] top_k: usize,
+        tenant: Option<&Bound<'_, PyAny>>,
+        model_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<Hit>> {
+        let names = Names::of(tenant, model_id)?;
+        let vector = numbers(vector, self.dim)?;
+        let query = Query::new(&vector).map_err(CoreError)?;
+        let now = self.now(py)?;
+        let found = py.detach(|| self.cache.search(names.scope(), &query, top_k, now)).map_err(CoreError)?;
+        Ok(found.into_iter().map(|inner| Hit { inner }).collect())
+    }
+
+    /// Remove the entry of a key. Return whether there was one.
+    ///
+    /// Args:
+    ///     key: any string.
+    ///     tenant: whose entry.
+    ///     model_id: what made the vector.
+    ///
+    /// Raises:
+    ///     CacheError: an argument is not a string.
+    #[pyo3(
+        signature = (key: "str", *, tenant: "str" = Option::None, model_id: "str" = Option::None) -> "bool",
+        text_signature = "($self, key, *, tenant='', model_id='')"
+    )]
+    fn remove(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        tenant: Option<&Bound<'_, PyAny>>,
+        model_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let names = Names::of(tenant, model_id)?;
+        let key = name(key, "key")?;
+        let at = Address { scope: names.scope(), key: &key };
+        let now = self.now(py)?;
+        self.run(py, |store| store.remove(at, now))
+    }
+
+    /// Remove all entries of all tenants, pinned ones too, and give their memory back. What `stats` counts goes on.
+    #[pyo3(signature = ())]
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.run(py, |store| {
+            store.clear();
+            Ok(())
+        })
+    }
+
+    /// Return what happened since the cache was made, and how full it is.
+    ///
+    /// Returns:
+    ///     hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; misses: of both; puts; evictions:
+    ///     entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all entries that
+    ///     were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries; bytes: of
+    ///     everything.
+    #[pyo3(signature = () -> "dict[str, float]")]
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let now = self.now(py)?;
+        let stats = self.run(py, |store| store.stats(now))?;
+        let dict = PyDict::new(py);
+        dict.set_item("hits_exact", stats.hits_exact)?;
+        dict.set_item("hits_semantic", stats.hits_semantic)?;
+        dict.set_item("misses", stats.misses)?;
+        dict.set_item("puts", stats.puts)?;
+        dict.set_item("evictions", stats.evictions)?;
+        dict.set_item("expiries", stats.expiries)?;
+        dict.set_item("tokens_saved", stats.tokens_saved)?;
+        dict.set_item("rows", stats.rows)?;
+        dict.set_item("pinned", stats.pinned)?;
+        dict.set_item("spaces", stats.spaces)?;
+        dict.set_item("bytes", stats.bytes)?;
+        Ok(dict)
+    }
+
+    /// Return the bytes that are taken, by what they hold.
+    ///
+    /// Returns:
+    ///     rows: the vectors; codes: what the index holds beside them; keys; values; nodes: what ties entries together and keeps
+    ///     their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
+    ///     that are gone and still held as an Entry, a Hit or an array, which no limit counts.
+    ///
+    /// Cost: O(1).
+    #[pyo3(signature = () -> "dict[str, int]")]
+    fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (parts, viewed) = self.run(py, |store| Ok(store.memory()))?;
+        let dict = PyDict::new(py);
+        dict.set_item("rows", parts.rows)?;
+        dict.set_item("codes", parts.codes)?;
+        dict.set_item("keys", parts.keys)?;
+        dict.set_item("values", parts.values)?;
+        dict.set_item("nodes", parts.nodes)?;
+        dict.set_item("tables", parts.tables)?;
+        dict.set_item("total", parts.total())?;
+        dict.set_item("viewed", viewed)?;
+        Ok(dict)
+    }
+
+    /// Entries of all tenants that have not expired.
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let now = self.now(py)?;
+        self.run(py, |store| store.len(now))
+    }
+
+    /// A cache is true, empty or not: `if cache` asks whether there is one.
+    #[expect(clippy::unused_self, reason = "Python calls it as a method")]
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("VectorCache(dim={}, rows={})", self.dim, self.__len__(py)?))
+    }
+
+    /// Lets the cycle collector see the clock.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.clock)
+    }
+}
+
+#[pymethods]
+impl Entry {
+    /// The key it was put in with.
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        from_bytes(py, self.item.key())
+    }
+
+    /// The value: bytes, a string or None.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
+        value_of(py, &self.item)
+    }
+
+    /// The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing.
+    #[getter]
+    fn vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        array(py, &self.item)
+    }
+
+    /// Seconds it was still good for when it was looked up; None without an end.
+    #[getter]
+    #[expect(clippy::cast_precision_loss, reason = "seconds need no more digits than a float has")]
+    fn expires_in_s(&self) -> Option<f64> {
+        self.expires_in_ns.map(|ns| ns as f64 / NANOSECONDS)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("Entry(key={})", self.key(py)?.repr()?))
+    }
+}
+
+#[pymethods]
+impl Hit {
+    /// The key of the entry.
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        from_bytes(py, self.inner.item.key())
+    }
+
+    /// The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one.
+    #[getter]
+    fn score(&self) -> f64 {
+        self.inner.score
+    }
+
+    /// The value: bytes, a string or None.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
+        value_of(py, &self.inner.item)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("Hit(key={}, score={})", self.key(py)?.repr()?, self.inner.score))
+    }
+}
+
+impl Got {
+    fn new(found: &cache::Entry<'_, Py<Entry>>) -> Self {
+        Self::New(Entry { item: Arc::clone(found.item), expires_in_ns: found.expires_in_ns })
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Got {
+    type Target = Entry;
+    type Output = Bound<'py, Entry>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, Entry>> {
+        match self {
+            Self::Same(entry) => Ok(entry.into_bound(py)),
+            Self::New(entry) => Bound::new(py, entry),
+        }
+    }
+}
+
+impl VectorCache {
+    /// Runs `f`; without the GIL where that has to wait.
+    fn run<T: Send>(
+        &self,
+        py: Python<'_>,
+        mut f: impl FnMut(&mut Store<Py<Entry>>) -> Result<T, Busy> + Send,
+    ) -> PyResult<T> {
+        match self.cache.try_run(&mut f).map_err(CoreError)? {
+            Some(done) => Ok(done),
+            None => Ok(py.detach(|| self.cache.run(f)).map_err(CoreError)?),
+        }
+    }
+
+    /// What the caller's clock says; asked before any lock is taken.
+    fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        const EXPECTED: &str = "seconds, 0 or more";
+        let Some(clock) = &self.clock else { return Ok(None) };
+        let now = clock.bind(py).call0()?;
+        let seconds = refused(py, float(&now, "what clock returns", EXPECTED))?;
+        if !(seconds.is_finite() && seconds >= 0.0) {
+            return Err(CacheError::new_err(format!("what clock returns is {seconds}; it must be {EXPECTED}")));
+        }
+        Ok(Some(to_nanoseconds(seconds)))
+    }
+}
+
+impl<'a> Names<'a> {
+    fn of(tenant: Option<&'a Bound<'_, PyAny>>, model_id: Option<&'a Bound<'_, PyAny>>) -> PyResult<Self> {
+        let of = |given: Option<&'a Bound<'_, PyAny>>, what| {
+            given.map_or(Ok(Cow::Borrowed(&[][..])), |given| name(given, what))
+        };
+        Ok(Self { tenant: of(tenant, "tenant")?, model_id: of(model_id, "model_id")? })
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { tenant: &self.tenant, model_id: &self.model_id }
+    }
+}
+
+/// What is wrong with an argument of a cache is a CacheError.
+fn refused<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<T> {
+    result.map_err(|error| {
+        if error.is_instance_of::<ArgumentError>(py) { CacheError::new_err(error.value(py).to_string()) } else { error }
+    })
+}
+
+fn name<'a>(given: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, [u8]>> {
+    match given.cast::<PyString>() {
+        Ok(text) => bytes_of(text),
+        Err(_) => refused(given.py(), string(given, what).map(|_| Cow::default())),
+    }
+}
+
+fn value(given: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
+    let Some(given) = given else { return Ok(Value::Nothing) };
+    if let Ok(bytes) = given.cast::<PyBytes>() {
+        return Ok(Value::Bytes(bytes.as_bytes().into()));
+    }
+    if let Ok(text) = given.cast::<PyString>() {
+        return Ok(Value::Text(bytes_of(text)?.into()));
+    }
+    Err(CacheError::new_err(format!("value is {}; it must be bytes, a str or None", kind(given))))
+}
+
+fn value_of<'py>(py: Python<'py>, item: &Item) -> PyResult<Option<Given<'py>>> {
+    Ok(match item.value() {
+        Value::Nothing => None,
+        Value::Bytes(bytes) => Some(Given::Bytes(PyBytes::new(py, bytes))),
+        Value::Text(text) => Some(Given::Text(from_bytes(py, text)?)),
+    })
+}
+
+fn policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {
+    refused(given.py(), one_of(given, "policy", &POLICIES))
+}
+
+fn metric(given: &Bound<'_, PyAny>) -> PyResult<()> {
+    refused(given.py(), one_of(given, "metric", &[("cosine", ())]))
+}
+
+fn pinned(given: &Bound<'_, PyAny>) -> PyResult<bool> {
+    refused(given.py(), flag(given, "pinned"))
+}
+
+fn top_k(given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let number = refused(given.py(), number_from(1, given, "top_k"))?;
+    Ok(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+fn threshold(given: &Bound<'_, PyAny>) -> PyResult<f64> {
+    within(given, "threshold", "a float from -1 to 1", |threshold| (-1.0..=1.0).contains(&threshold))
+}
+
+fn cost(given: &Bound<'_, PyAny>) -> PyResult<f64> {
+    within(given, "cost", "a finite float from 0", |cost| cost.is_finite() && cost >= 0.0)
+}
+
+fn nanoseconds(time_to_live_s: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    let Some(given) = time_to_live_s else { return Ok(None) };
+    let is_time = |seconds: f64| seconds.is_finite() && seconds > 0.0;
+    let seconds = within(given, "time_to_live_s", "a finite float above 0, or None", is_time)?;
+    Ok(Some(to_nanoseconds(seconds).max(1)))
+}
+
+fn within(given: &Bound<'_, PyAny>, name: &str, expected: &str, is_within: impl Fn(f64) -> bool) -> PyResult<f64> {
+    let number = refused(given.py(), float(given, name, expected))?;
+    if is_within(number) {
+        return Ok(number);
+    }
+    Err(CacheError::new_err(format!("{name} is {number}; it must be {expected}")))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative; past 584 years it stays there"
+)]
+fn to_nanoseconds(seconds: f64) -> u64 {
+    (seconds * NANOSECONDS).round() as u64
+}
