@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench bench-tokens check-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens check-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -36,6 +36,9 @@ test: test-rust .venv/.built .venv/.group-test ## build, install into .venv, run
 
 test-fast: .venv/.built .venv/.group-test ## the Python tests that are not marked slow
 	@$(PY) -m pytest -m "not slow"
+
+test-extras: .venv/.built .venv/.group-test .venv/.group-extras ## the tests that need onnxruntime, tokenizers or faiss, which `make test` skips
+	@$(PY) -m pytest tests/test_index.py tests/test_onnx.py
 
 .PHONY: test-rust
 test-rust: .venv/.made
@@ -100,7 +103,7 @@ lint-rust: .venv/.made
 stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi from the Rust sources
 	@$(PY) -m maturin generate-stubs --quiet --locked --profile dev --features stubs -m rust/py/Cargo.toml -i $(PY) -o target/stubs
 	@{ echo '# Made by `make stubs` from the Rust sources in rust/py: change those, not this file.'; echo; \
-	   printf 'import %s\n' collections.abc os typing; \
+	   printf 'import %s\n' collections.abc os typing numpy numpy.typing; \
 	   grep -v '^def __getattr__(name: str) -> Incomplete' target/stubs/rolecore/_core.pyi; } > target/_core.pyi
 	@$(PY) -m ruff check --quiet --fix-only --unsafe-fixes --select I,F401,D,PYI,UP target/_core.pyi && $(PY) -m ruff format --quiet target/_core.pyi
 	@cmp -s target/_core.pyi $(STUB) || cp target/_core.pyi $(STUB)

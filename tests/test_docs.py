@@ -16,8 +16,8 @@ from rolecore import _core
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-NAMES = [module.name for module in pkgutil.iter_modules(rolecore.__path__) if module.name != "__main__"]
-MODULES = ["rolecore", *(f"rolecore.{name}" for name in NAMES)]
+FOUND = pkgutil.walk_packages(rolecore.__path__, "rolecore.")
+MODULES = ["rolecore", *(module.name for module in FOUND if module.name != "rolecore.__main__")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

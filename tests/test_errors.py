@@ -22,6 +22,10 @@ CLASSES = {name: cls for name, cls in vars(errors).items() if inspect.isclass(cl
 # Each class and what a stranger would catch it as.
 CAUGHT_AS: dict[str, type[Exception]] = {
     "RolecoreError": Exception,
+    "AdapterError": errors.RolecoreError,
+    "APIConnectionError": ConnectionError,
+    "APIStatusError": errors.AdapterError,
+    "RateLimitError": errors.APIStatusError,
     "ArgumentError": ValueError,
     "BudgetError": ValueError,
     "CacheError": ValueError,
@@ -30,7 +34,12 @@ CAUGHT_AS: dict[str, type[Exception]] = {
     "MissingExtraError": ImportError,
 }
 # What a class is made of, where that is more than a message.
-MADE_OF: dict[str, tuple[Any, ...]] = {"BudgetError": ("too small", 7, 5), "MessageError": ("no role", 3)}
+MADE_OF: dict[str, tuple[Any, ...]] = {
+    "APIStatusError": ("answered 503", 503),
+    "BudgetError": ("too small", 7, 5),
+    "MessageError": ("no role", 3),
+    "RateLimitError": ("answered 429", 429, 2.5),
+}
 
 # One call for each variant of the core's error that ends in it.
 PROVOKED_BY: dict[str, Callable[[], object]] = {

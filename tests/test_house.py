@@ -91,9 +91,16 @@ def test_third_party_package_is_imported_in_one_file() -> None:
     for path in MODULES:
         for name in imports_at_run_time(path):
             package = name.split(".")[0]
-            if package not in sys.stdlib_module_names and package != "rolecore":
+            # numpy comes with every install and goes wherever arrays do.
+            if package not in sys.stdlib_module_names and package not in {"rolecore", "numpy"}:
                 homes[package].add(str(path.relative_to(PACKAGE)))
     assert {package: files for package, files in homes.items() if len(files) > 1} == {}
+
+
+def test_extras_are_tested_as_they_are_declared() -> None:
+    project = read_toml("pyproject.toml")
+    extras = project["project"]["optional-dependencies"]
+    assert set(project["dependency-groups"]["extras"]) == {*extras["faiss"], *extras["onnx"]}
 
 
 def test_import_loads_neither_third_party_nor_core() -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rolecore._core import CUT_KEY as CUT_KEY
     from rolecore._core import CUT_MARK as CUT_MARK
     from rolecore._core import Entry as Entry
+    from rolecore._core import HashingEmbedder as HashingEmbedder
     from rolecore._core import History as History
     from rolecore._core import Hit as Hit
     from rolecore._core import Report as Report
@@ -25,30 +26,47 @@ if TYPE_CHECKING:
     from rolecore._core import gate as gate
     from rolecore._core import gate_reason as gate_reason
     from rolecore._core import tokenizer as tokenizer
+    from rolecore.cache import CachedEmbedder as CachedEmbedder
+    from rolecore.cache import Explanation as Explanation
+    from rolecore.cache import SemanticCache as SemanticCache
     from rolecore.context import fit as fit
+    from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
+    from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
+    from rolecore.errors import AdapterError as AdapterError
+    from rolecore.errors import APIConnectionError as APIConnectionError
+    from rolecore.errors import APIStatusError as APIStatusError
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
     from rolecore.errors import CacheError as CacheError
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
+    from rolecore.errors import RateLimitError as RateLimitError
     from rolecore.errors import RolecoreError as RolecoreError
     from rolecore.errors import TokenizerError as TokenizerError
+    from rolecore.index import FaissIndex as FaissIndex
+    from rolecore.index import VectorIndex as VectorIndex
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
+    from rolecore.types import Embedder as Embedder
 
     __version__: str
 
 _HOME = {
+    "AdapterError": "errors",
+    "APIConnectionError": "errors",
+    "APIStatusError": "errors",
     "ArgumentError": "errors",
     "BudgetError": "errors",
     "CacheError": "errors",
     "MessageError": "errors",
     "MissingExtraError": "errors",
+    "RateLimitError": "errors",
     "RolecoreError": "errors",
     "TokenizerError": "errors",
     "CUT_KEY": "_core",
     "CUT_MARK": "_core",
     "Entry": "_core",
+    "HashingEmbedder": "_core",
     "History": "_core",
     "Hit": "_core",
     "Report": "_core",
@@ -61,10 +79,18 @@ _HOME = {
     "tokenizer": "_core",
     "RetainController": "_core",
     "compute_retain_ratio": "_core",
+    "CachedEmbedder": "cache",
+    "Explanation": "cache",
+    "SemanticCache": "cache",
     "gate": "_core",
     "gate_reason": "_core",
     "Memory": "memory",
     "MemoryProbe": "memory",
+    "Embedder": "types",
+    "OnnxEmbedder": "embedders.onnx",
+    "OpenAIEmbedder": "embedders.openai",
+    "FaissIndex": "index",
+    "VectorIndex": "index",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME

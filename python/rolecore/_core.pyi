@@ -6,6 +6,9 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final, final
 
+import numpy
+import numpy.typing
+
 CUT_KEY: Final[str]
 CUT_MARK: Final[str]
 __version__: Final[str]
@@ -25,6 +28,54 @@ class Entry:
     @property
     def vector(self, /) -> Any:
         """The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing."""
+class HashingEmbedder:
+    """Embed texts by how they are written: no model, no download, the same rows everywhere.
+
+    Words, pairs of neighbouring words and trigrams inside words, or characters and their pairs in scripts without spaces, as
+    Chinese, are hashed into `dim` numbers. Near duplicates are near, in any case, width and punctuation; the same said in other
+    words is not: take `OnnxEmbedder` or `OpenAIEmbedder` for that. What is and is not told apart is in docs/embedders.md.
+
+    Immutable, safe to share between threads, and pickles.
+
+    Args:
+        dim: numbers of a row, from 1 to 65,536. With fewer, unrelated texts come nearer by chance: about 1 / sqrt(dim).
+
+    Raises:
+        ArgumentError: `dim` is no number or out of its range.
+
+    Source: Weinberger et al., Feature Hashing for Large Scale Multitask Learning (ICML 2009). Repeats count with their square
+    root, word pairs half: chosen on a dozen pairs of sentences, not tuned further.
+
+    Example:
+        >>> rows = rolecore.HashingEmbedder().embed(["Reset my password!", "reset my password", "怎么申请退款"])
+        >>> rows.shape, rows.dtype.name
+        ((3, 384), 'float32')
+        >>> bool(rows[0] @ rows[1] > 0.99 > 0.2 > rows[0] @ rows[2])
+        True
+    """
+    def __getnewargs__(self, /) -> tuple: ...
+    def __new__(cls, /, dim: int = 384) -> HashingEmbedder: ...
+    @property
+    def dim(self, /) -> int:
+        """Numbers of a row."""
+    def embed(self, /, texts: collections.abc.Iterable[str]) -> numpy.typing.NDArray[numpy.float32]:
+        """Return a unit row for each text.
+
+        Args:
+            texts: an iterable of strings, not one string; a lone surrogate is taken as U+FFFD. A text with no word, number or
+                symbol in it, an empty one too, has a row by its visible characters: like its own kind only.
+
+        Returns:
+            A new array, float32, shape (n, dim), C-contiguous, unit length.
+
+        Raises:
+            ArgumentError: `texts` is a string or no iterable, or an item is not a string.
+
+        Cost: linear but for a sort of each text's features; about 4 us an English sentence, 8 us a Chinese one. The GIL is released above 8 kB of text.
+        """
+    @property
+    def model_id(self, /) -> str:
+        """Names what the rows depend on: the method's version and `dim`."""
 
 @final
 class History:

@@ -61,3 +61,34 @@ class CacheError(RolecoreError, ValueError):
 
 class MissingExtraError(RolecoreError, ImportError):
     """An optional package is needed; the message names the pip extra that brings it."""
+
+
+class AdapterError(RolecoreError):
+    """A model, or the service that runs one, gave no usable answer."""
+
+
+class APIConnectionError(AdapterError, ConnectionError):
+    """A service could not be reached, broke off, or was silent for too long."""
+
+
+class APIStatusError(AdapterError):
+    """A service answered with an HTTP status that is no success.
+
+    Attributes:
+        status: the HTTP status, as 401 or 503.
+        retry_after_s: seconds after which the service says to try again; None when it says nothing.
+    """
+
+    def __init__(self, message: str, status: int, retry_after_s: float | None = None) -> None:
+        """Keep the numbers beside the message."""
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[APIStatusError], tuple[str, int, float | None]]:
+        """Pickle with the numbers, so that they survive a process pool."""
+        return type(self), (str(self), self.status, self.retry_after_s)
+
+
+class RateLimitError(APIStatusError):
+    """A service wants fewer requests, or more money: HTTP status 429."""

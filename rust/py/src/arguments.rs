@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyString, PyTuple};
 
 use crate::errors::ArgumentError;
 
@@ -30,6 +30,22 @@ pub(crate) fn each<'py>(value: &Bound<'py, PyAny>, name: &str, expected: &str) -
         error if error.is_instance_of::<PyTypeError>(value.py()) => wrong_kind(value, name, expected),
         error => error,
     })
+}
+
+/// The items of an iterable of strings, which a string is not.
+pub(crate) fn strings<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Vec<Bound<'py, PyString>>> {
+    const EXPECTED: &str = "an iterable of strings";
+    let items = match value.cast::<PyList>() {
+        Ok(list) => list.to_tuple(),
+        Err(_) if value.is_instance_of::<PyString>() => return Err(wrong_kind(value, name, EXPECTED)),
+        Err(_) => each(value, name, EXPECTED)?
+            .collect::<PyResult<Vec<_>>>()
+            .and_then(|items| PyTuple::new(value.py(), items))?,
+    };
+    let checked = items.iter_borrowed().enumerate().map(|(i, item)| {
+        item.to_owned().cast_into::<PyString>().map_err(|_| wrong_kind(&item, &format!("{name}[{i}]"), "a str"))
+    });
+    checked.collect()
 }
 
 /// True or False.

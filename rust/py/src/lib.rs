@@ -10,6 +10,7 @@ mod cache;
 mod embedder;
 mod errors;
 mod gate;
+mod hashing;
 mod history;
 mod memory;
 mod message;
@@ -35,6 +36,8 @@ mod _core {
     use crate::cache::{Entry, Hit, VectorCache};
     #[pymodule_export]
     use crate::gate::{gate_reason, passes};
+    #[pymodule_export]
+    use crate::hashing::HashingEmbedder;
     #[pymodule_export]
     use crate::history::History;
     #[pymodule_export]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PySlice, PyString, PyTuple};
 use rolecore_core::tokens::{Side, Tool};
 
-use crate::arguments::{each, number_from, one_of, string, whole_number, wrong_kind};
+use crate::arguments::{each, number_from, one_of, string, strings, whole_number, wrong_kind};
 use crate::errors::{CoreError, TokenizerError};
 use crate::message::parse_all;
 use crate::specials::{Allowed, allowed};
@@ -147,19 +147,7 @@ impl Tokenizer {
         texts: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = n_threads)] threads: usize,
     ) -> PyResult<Vec<usize>> {
-        let items = match texts.cast::<PyList>() {
-            Ok(list) => list.to_tuple(),
-            Err(_) if texts.is_instance_of::<PyString>() => {
-                return Err(wrong_kind(texts, "texts", "an iterable of strings"));
-            }
-            Err(_) => each(texts, "texts", "an iterable of strings")?
-                .collect::<PyResult<Vec<_>>>()
-                .and_then(|items| PyTuple::new(py, items))?,
-        };
-        let strings = items.iter_borrowed().enumerate().map(|(i, item)| {
-            item.to_owned().cast_into::<PyString>().map_err(|_| wrong_kind(&item, &format!("texts[{i}]"), "a str"))
-        });
-        let strings = strings.collect::<PyResult<Vec<_>>>()?;
+        let strings = strings(texts, "texts")?;
         let texts = strings.iter().map(text_of).collect::<PyResult<Vec<Cow<'_, str>>>>()?;
         let n_bytes = texts.iter().map(|text| text.len()).sum();
         Ok(detached(py, n_bytes, || self.inner.count_batch(&texts, threads)))
