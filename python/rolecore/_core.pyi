@@ -28,6 +28,7 @@ class Entry:
     @property
     def vector(self, /) -> Any:
         """The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing."""
+
 class HashingEmbedder:
     """Embed texts by how they are written: no model, no download, the same rows everywhere.
 

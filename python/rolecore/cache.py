@@ -8,7 +8,7 @@ import unicodedata
 from concurrent.futures import Future
 from contextlib import suppress
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rolecore._core import VectorCache
 from rolecore._core import gate as default_gate
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rolecore.memory import MemoryProbe
     from rolecore.types import Embedder
 
-# Questions above the threshold that are shown to the gate, best first. What comes after four refusals is further away still.
+# Questions above the threshold that are shown to the gate, best first: what comes after four refusals is further off.
 _MOST_CANDIDATES = 4
 # Rows of a first search; more are asked for while rows without an answer take the places.
 _FIRST_ROWS = 8
@@ -151,9 +151,7 @@ class SemanticCache:
         vector = self._embed(key) if entry is None else entry.vector
         self._put(key, tenant, vector, answer)
 
-    async def get_or_compute(
-        self, text: str, fn: Callable[[], str | Awaitable[str]], *, tenant: str = ""
-    ) -> str:
+    async def get_or_compute(self, text: str, fn: Callable[[], str | Awaitable[str]], *, tenant: str = "") -> str:
         """Return the cached answer, or the one `fn` computes, which is then kept.
 
         However many tasks and threads ask the same text at once, in any event loops, `fn` runs once: one of them
@@ -303,7 +301,7 @@ class _Landing:
         self._flight = flight
         self.answer = ""
 
-    def __enter__(self) -> _Landing:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:

@@ -60,10 +60,7 @@ pub(crate) fn passes(text: &Bound<'_, PyAny>, cached_text: &Bound<'_, PyAny>) ->
 ///     'order'
 #[pyfunction]
 #[pyo3(signature = (text: "str", cached_text: "str") -> "str | None")]
-pub(crate) fn gate_reason(
-    text: &Bound<'_, PyAny>,
-    cached_text: &Bound<'_, PyAny>,
-) -> PyResult<Option<&'static str>> {
+pub(crate) fn gate_reason(text: &Bound<'_, PyAny>, cached_text: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
     differs(string(text, "text")?, string(cached_text, "cached_text")?)
 }
 

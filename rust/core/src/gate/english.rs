@@ -11,7 +11,7 @@ pub(super) const LISTS: &[(List, &str)] = &[
         "a an the this that these those here there is am are was were be been being do does did doing done have has had having \
          will would shall should ought_to ought had_better supposed_to of for with by at into onto as about from it its i me my mine we us our ours you your yours oneself myself yourself and or but so then also too just really actually basically simply exactly please kindly \
          pls plz hi hello hey dear thanks thank thanks_a_lot thank_you thx cheers sorry ok okay well yes yeah oh um \
-         excuse_me tell_me let_me_know let_me let_me_see could_you can_you would_you will_you can_i could_i may_i \
+         excuse_me tell_me let_me_know let_me let_me_see could_you can_you would_you will_you \
          want wanna like_to would_like i'd_like love wonder wondering know know_how give_me show_me help_me need_to_know \
          to get got go going gonna quick question quick_question ask asking bother help s re ve ll d m t if when_it_comes_to regarding concerning \
          right_now now currently some_kind kind_of sort_of any maybe perhaps possibly best good right correct proper \
@@ -50,7 +50,10 @@ pub(super) const LISTS: &[(List, &str)] = &[
     ),
     (List::Cue(Ask::HOW), "steps step process procedure instructions guide tutorial go_about"),
     (List::Quantity(Quantity::All), "all every each everyone everybody everything always entire whole"),
-    (List::Quantity(Quantity::Some), "some few several someone somebody something sometimes occasionally partly certain"),
+    (
+        List::Quantity(Quantity::Some),
+        "some few several someone somebody something sometimes occasionally partly certain",
+    ),
     (List::Quantity(Quantity::Most), "most mostly usually majority"),
     (List::Quantity(Quantity::Only), "only solely exclusively merely"),
     (List::Quantity(Quantity::AtLeast), "at_least minimum_of no_less_than"),
@@ -295,7 +298,7 @@ exam test examination
 /// The two sides of a line say the opposite.
 pub(super) const OPPOSITE: &str = "
 to into | from
-enable activate switch_on turn_on | disable deactivate switch_off turn_off
+enable activate | disable deactivate
 on | off
 increase raise grow rise rising increasing higher maximise | decrease reduce lower drop fall falling decreasing cut minimise
 more greater | less fewer

@@ -17,9 +17,11 @@ mod numbers;
 mod order;
 mod reading;
 
+use std::ops::Range;
+
 use alignment::{Alignment, Side, align};
 use lexicon::{Ask, List, Modal, Quantity};
-use reading::{Text, Token};
+use reading::{Text, Token, stem};
 
 /// Why two questions do not ask the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,9 @@ impl Difference {
     }
 }
 
+/// Whether two texts differ in one way.
+type Rule = fn(&Alignment<'_, '_>) -> bool;
+
 /// The first difference found between two questions; `None` when they may ask the same.
 ///
 /// `difference(a, b) == difference(b, a)`, and a text never differs from itself.
@@ -76,7 +81,7 @@ pub fn difference(a: &str, b: &str) -> Option<Difference> {
         return None;
     }
     let Some(pair) = align(&a, &b, is_same_word) else { return Some(Difference::Length) };
-    let rules: [(Difference, fn(&Alignment<'_, '_>) -> bool); 8] = [
+    let rules: [(Difference, Rule); 8] = [
         (Difference::Negation, differs_in_negation),
         (Difference::Number, differs_in_numbers),
         (Difference::Name, differs_in_names),
@@ -124,8 +129,8 @@ fn is_same_spelling(a: &str, b: &str) -> bool {
 /// "install" and "installation", "fast" and "faster".
 fn is_same_root(a: &str, b: &str) -> bool {
     const ENDINGS: [&str; 24] = [
-        "", "er", "r", "est", "or", "ion", "ation", "ition", "tion", "ment", "al", "ing", "ity", "ness", "ic", "ical", "ive", "en", "n",
-        "t", "th", "ship", "ian", "age",
+        "", "er", "r", "est", "or", "ion", "ation", "ition", "tion", "ment", "al", "ing", "ity", "ness", "ic", "ical",
+        "ive", "en", "n", "t", "th", "ship", "ian", "age",
     ];
     let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
     common >= 4
@@ -164,7 +169,8 @@ fn differs_in_names(pair: &Alignment<'_, '_>) -> bool {
 fn differs_in_opposites(pair: &Alignment<'_, '_>) -> bool {
     let has_pole = |token: &&Token<'_>| poles(token).next().is_some();
     let is_opposite = |a: &Token<'_>, b: &Token<'_>| {
-        poles(a).any(|(id, side)| poles(b).any(|other| other == (id, !side))) || is_denied(&a.key, &b.key)
+        poles(a).any(|(id, side)| poles(b).any(|other| other == (id, !side)))
+            || is_denied(stem(a.surface), stem(b.surface))
     };
     // Words of grammar are opposites only in each other's place.
     let is_grammar = |token: &Token<'_>| !token.is_content() && token.list != List::Particle;
@@ -211,23 +217,25 @@ fn differs_in_quantity(pair: &Alignment<'_, '_>) -> bool {
         _ => unsaid(&a) || unsaid(&b),
     };
     let modals = |side: &Side<'_, '_>, is| side.tokens.iter().filter_map(modal).any(|own| own == is);
-    let must_may = |a, b| modals(a, Modal::Must) && !modals(a, Modal::May) && modals(b, Modal::May) && !modals(b, Modal::Must);
+    let must_may =
+        |a, b| modals(a, Modal::Must) && !modals(a, Modal::May) && modals(b, Modal::May) && !modals(b, Modal::Must);
     let lists = |side: &Side<'_, '_>, list| side.tokens.iter().any(|token| token.list == list);
-    let him_her =
-        |a, b| lists(a, List::Him) && !lists(a, List::Her) && lists(b, List::Her) && !lists(b, List::Him);
+    let him_her = |a, b| lists(a, List::Him) && !lists(a, List::Her) && lists(b, List::Her) && !lists(b, List::Him);
     let (a, b) = (&pair.a, &pair.b);
     differs || must_may(a, b) || must_may(b, a) || him_her(a, b) || him_her(b, a)
 }
 
+/// What a text asks for by a question word, and what it tells it asks for: "the reason".
+fn asked(side: &Side<'_, '_>) -> (Ask, Ask) {
+    side.tokens.iter().fold((Ask::default(), Ask::default()), |(asked, told), token| match token.list {
+        List::Ask(ask) => (asked | ask, told),
+        List::Cue(ask) => (asked, told | ask),
+        List::Way => (asked, told | Ask::HOW),
+        _ => (asked, told),
+    })
+}
+
 fn differs_in_question(pair: &Alignment<'_, '_>) -> bool {
-    let asked = |side: &Side<'_, '_>| {
-        side.tokens.iter().fold((Ask::default(), Ask::default()), |(asked, told), token| match token.list {
-            List::Ask(ask) => (asked | ask, told),
-            List::Cue(ask) => (asked, told | ask),
-            List::Way => (asked, told | Ask::HOW),
-            _ => (asked, told),
-        })
-    };
     // "When", "where" and "who" also open a clause.
     let main = |asked: Ask| {
         let rest = asked.without(Ask::RELATIVE);
@@ -263,10 +271,11 @@ fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
         let n_han = tokens.iter().filter(|token| token.is_han).count();
         n_han <= most.1 && tokens.len() - n_han <= most.0
     };
+    let ((asked_a, _), (asked_b, _)) = (asked(&pair.a), asked(&pair.b));
     let (mut added_a, mut added_b) = (Vec::new(), Vec::new());
     for [a, b] in places(pair) {
-        let in_a: Vec<&Token<'_>> = pair.a.lone_in(&a).filter(|token| is_new(token, &pair.a, &pair.b)).collect();
-        let in_b: Vec<&Token<'_>> = pair.b.lone_in(&b).filter(|token| is_new(token, &pair.b, &pair.a)).collect();
+        let in_a: Vec<&Token<'_>> = pair.a.lone_in(&a).filter(|token| is_new(token, asked_a, &pair.b)).collect();
+        let in_b: Vec<&Token<'_>> = pair.b.lone_in(&b).filter(|token| is_new(token, asked_b, &pair.a)).collect();
         if !in_a.is_empty() && !in_b.is_empty() && is_within(&in_a, MAX_PLACE) && is_within(&in_b, MAX_PLACE) {
             return true;
         }
@@ -281,19 +290,20 @@ fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
 
 /// Whether content says more than its own text's question word does, as "cost" after "how much" does not, and is not a part of a
 /// longer word of the other text, as 新 is of 新建.
-fn is_new(token: &Token<'_>, own: &Side<'_, '_>, other: &Side<'_, '_>) -> bool {
-    let is_asked = |cue: Ask| own.tokens.iter().any(|word| matches!(word.list, List::Ask(ask) if ask.has(cue)));
+fn is_new(token: &Token<'_>, asked: Ask, other: &Side<'_, '_>) -> bool {
     let holds = |word: &Token<'_>| word.surface.len() > token.surface.len() && word.surface.contains(token.surface);
     match token.list {
-        List::Cue(cue) if is_asked(cue) => false,
-        _ if token.is_han => token.is_content() && !other.tokens.iter().any(|word| word.is_han && holds(word)),
+        List::Cue(cue) if asked.has(cue) => false,
+        _ if token.is_han => {
+            token.is_content() && !other.tokens[other.middle.clone()].iter().any(|word| word.is_han && holds(word))
+        }
         _ => token.is_content(),
     }
 }
 
 /// The gaps; those around a single Chinese character are one, as it may be half of a word: 订阅 and 退订.
-fn places(pair: &Alignment<'_, '_>) -> Vec<[std::ops::Range<usize>; 2]> {
-    let mut places: Vec<[std::ops::Range<usize>; 2]> = Vec::with_capacity(pair.gaps.len());
+fn places(pair: &Alignment<'_, '_>) -> Vec<[Range<usize>; 2]> {
+    let mut places: Vec<[Range<usize>; 2]> = Vec::with_capacity(pair.gaps.len());
     for [a, b] in &pair.gaps {
         let is_half = |token: &Token<'_>| token.is_han && token.entry.is_none() && token.list == List::Content;
         match places.last_mut() {
@@ -304,4 +314,92 @@ fn places(pair: &Alignment<'_, '_>) -> Vec<[std::ops::Range<usize>; 2]> {
         }
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refuses(a: &str, b: &str, why: Difference) {
+        assert_eq!(difference(a, b), Some(why), "{a} / {b}");
+        assert_eq!(difference(b, a), Some(why), "{b} / {a}");
+    }
+
+    #[test]
+    fn refuses_what_differs() {
+        for (a, b, why) in [
+            ("Is the lamp safe?", "Isn't the lamp safe?", Difference::Negation),
+            ("这盏灯安全吗", "这盏灯不安全吗", Difference::Negation),
+            ("Wait 3 days", "Wait thirty days", Difference::Number),
+            ("Use release 3.1", "Use release 3.10", Difference::Number),
+            ("等三天", "等30天", Difference::Number),
+            ("A room in Oslo tonight", "A room in Cork tonight", Difference::Name),
+            ("Look at a_b", "Look at a_c", Difference::Name),
+            ("What is \"less is more\"?", "What is \"time is money\"?", Difference::Name),
+            ("Turn on the lamp", "Turn the lamp off", Difference::Opposite),
+            ("Is a locked room safe?", "Is a locked room unsafe?", Difference::Opposite),
+            ("把灯打开", "把灯关闭", Difference::Opposite),
+            ("Do all lamps glow?", "Do some lamps glow?", Difference::Quantity),
+            ("Must I pay?", "May I pay?", Difference::Quantity),
+            ("How does it glow?", "Why does it glow?", Difference::Question),
+            ("它为什么亮", "它怎么亮", Difference::Question),
+            ("From the lake to the sea", "From the sea to the lake", Difference::Order),
+            ("Do otters hunt gulls?", "Do gulls hunt otters?", Difference::Order),
+            ("水獭比海鸥大吗", "海鸥比水獭大吗", Difference::Order),
+            ("How do I paint a lamp?", "How do I paint a fence?", Difference::Wording),
+            ("怎么画灯笼", "怎么画栅栏", Difference::Wording),
+            ("Paint the lamp", "Paint the garden lamp", Difference::Wording),
+        ] {
+            refuses(a, b, why);
+        }
+    }
+
+    #[test]
+    fn passes_what_says_the_same() {
+        for (a, b) in [
+            ("How do I paint a lamp?", "HOW CAN I PAINT LAMPS, PLEASE"),
+            ("Don't paint the lamp.", "Do not paint the lamp"),
+            ("Wait 3 days", "wait three days"),
+            ("In Oslo, where do I sleep?", "Where do I sleep in Oslo?"),
+            ("Bake it with eggs and milk", "Bake it with milk and eggs"),
+            ("What is the reason it glows?", "Why does it glow?"),
+            ("怎么画灯笼？", "请问如何画灯笼"),
+            ("今天奥斯陆冷不冷", "奥斯陆今天冷吗"),
+            ("等３天", "等三天"),
+            ("", " \n"),
+        ] {
+            assert_eq!(difference(a, b), None, "{a} / {b}");
+        }
+    }
+
+    #[test]
+    fn refuses_long_texts_that_differ_in_much() {
+        let long = |word: &str| (0..3000).map(|i| format!("{word}{i}")).collect::<Vec<_>>().join(" ");
+        refuses(&long("a"), &long("b"), Difference::Length);
+        assert_eq!(difference(&long("a"), &format!("please {}", long("a"))), None);
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let words = prop::sample::select(vec![
+            "not", "n't", "don't", "3", "3.0", "1,500", "two", "hundred", "Oslo", "from", "to", "a_b", "-R", "\"", "“",
+            "”", "'", "-", "/", "?", "how", "many", "why", "all", "on", "off", "unsafe", "safe", "5km", "20%", "不",
+            "没有", "三", "百", "万", "从", "到", "好", "打开", "灯", "５", "ﬁ", "İ", "ß", "e\u{301}", "\u{0}",
+            "\u{FFFD}", " ", " ", " ",
+        ]);
+        prop_oneof![prop::collection::vec(words, 0..24).prop_map(|words| words.concat()), ".{0,40}",]
+    }
+
+    proptest! {
+        #[test]
+        fn is_symmetric(a in texts(), b in texts()) {
+            prop_assert_eq!(difference(&a, &b), difference(&b, &a));
+        }
+
+        #[test]
+        fn never_refuses_a_text_beside_itself(a in texts()) {
+            prop_assert_eq!(difference(&a, &a), None);
+            prop_assert_eq!(difference(&a, &format!("  {}\n", a.replace(' ', "  "))), None);
+        }
+    }
 }

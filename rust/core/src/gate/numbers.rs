@@ -32,7 +32,9 @@ pub(super) fn opens(run: &str) -> bool {
 pub(super) fn thousands(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     let mut n = 0;
-    while bytes.get(n) == Some(&b',') && bytes.get(n + 1..n + 4).is_some_and(|group| group.iter().all(u8::is_ascii_digit)) {
+    while bytes.get(n) == Some(&b',')
+        && bytes.get(n + 1..n + 4).is_some_and(|group| group.iter().all(u8::is_ascii_digit))
+    {
         n += 4;
     }
     if n > 0 && bytes.get(n) == Some(&b'.') && bytes.get(n + 1).is_some_and(u8::is_ascii_digit) {
@@ -49,6 +51,9 @@ pub(super) fn unit_start(run: &str) -> Option<usize> {
     let is_unit = unit == "%" || (unit.chars().count() >= 2 && unit.chars().all(char::is_alphabetic));
     (run.as_bytes().first()?.is_ascii_digit() && is_unit).then_some(n)
 }
+
+/// Characters of the longest Chinese number: a longer one is none that anybody reads.
+const MAX_NUMERAL: usize = 18;
 
 const DIGITS: &str = "零一二三四五六七八九";
 
@@ -77,13 +82,12 @@ pub(super) fn chinese(text: &str) -> Option<(String, usize)> {
     if digit(first).is_none() && first != '十' {
         return None;
     }
-    let end = text.char_indices().find(|&(_, c)| digit(c).is_none() && unit(c).is_none());
-    // 18 characters at most: what is longer is no number that anybody reads.
-    let len = end.map_or(text.len(), |(at, _)| at);
-    let numeral: Vec<char> = text[..len].chars().collect();
-    if numeral.len() > 18 {
+    let numeral: Vec<char> =
+        text.chars().take_while(|&c| digit(c).is_some() || unit(c).is_some()).take(MAX_NUMERAL + 1).collect();
+    if numeral.len() > MAX_NUMERAL {
         return None;
     }
+    let len = numeral.iter().map(|c| c.len_utf8()).sum();
     if numeral.iter().all(|&c| digit(c).is_some()) {
         let digits: String = numeral.iter().filter_map(|&c| digit(c)).map(|d| d.to_string()).collect();
         return Some((plain(&digits).into_owned(), len));
@@ -107,25 +111,24 @@ pub(super) fn chinese(text: &str) -> Option<(String, usize)> {
 }
 
 /// Joins what makes one number: "two hundred", "thirty-five", "5 万"; 百分之五 becomes 5 %.
-pub(super) fn join(tokens: &mut Vec<Token<'_>>) {
-    let mut at = 0;
-    while at < tokens.len() {
-        if tokens[at].key == "percent" && tokens[at].is_han && tokens.get(at + 1).is_some_and(|next| next.list == List::Number) {
-            tokens.swap(at, at + 1);
-            at += 2;
+pub(super) fn join(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
+    let mut read: Vec<Token<'_>> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let Some(last) = read.last_mut() else {
+            read.push(token);
             continue;
+        };
+        if let Some(joined) = joined(last, &token) {
+            last.key = joined.into();
+            last.is_optional = false;
+        } else if last.surface == "百分之" && token.list == List::Number {
+            let share = std::mem::replace(last, token);
+            read.push(share);
+        } else {
+            read.push(token);
         }
-        if at > 0
-            && let Some(joined) = joined(&tokens[at - 1], &tokens[at])
-        {
-            let token = &mut tokens[at - 1];
-            token.key = joined.into();
-            token.is_optional = false;
-            tokens.remove(at);
-            continue;
-        }
-        at += 1;
     }
+    read
 }
 
 fn joined(left: &Token<'_>, right: &Token<'_>) -> Option<String> {

@@ -102,8 +102,8 @@ fn has_same_between(pair: &Alignment<'_, '_>, moved: &[Block]) -> bool {
 /// Whether "to", "than", 比 and the like, once in each text, stand before something else that both texts have.
 fn has_other_objects(pair: &Alignment<'_, '_>) -> bool {
     const RELATING: [&str; 20] = [
-        "to", "into", "from", "than", "over", "under", "against", "behind", "by", "on", "after", "before", "with", "of", "从", "到",
-        "比", "给", "向", "被",
+        "to", "into", "from", "than", "over", "under", "against", "behind", "by", "on", "after", "before", "with",
+        "of", "从", "到", "比", "给", "向", "被",
     ];
     let once = |side: &Side<'_, '_>, word: &str| {
         let mut places = (0..side.tokens.len()).filter(|&i| side.tokens[i].key == word);
@@ -113,9 +113,8 @@ fn has_other_objects(pair: &Alignment<'_, '_>) -> bool {
         let (Some(i), Some(j)) = (once(&pair.a, word), once(&pair.b, word)) else { return false };
         let (objects_a, objects_b) = (objects(&pair.a, i), objects(&pair.b, j));
         let (Some(&x), Some(&y)) = (objects_a.first(), objects_b.first()) else { return false };
-        let is_elsewhere = |side: &Side<'_, '_>, x: usize, others: &[usize]| {
-            side.mates[x].is_some_and(|mate| !others.contains(&mate))
-        };
+        let is_elsewhere =
+            |side: &Side<'_, '_>, x: usize, others: &[usize]| side.mates[x].is_some_and(|mate| !others.contains(&mate));
         is_elsewhere(&pair.a, x, &objects_b) && is_elsewhere(&pair.b, y, &objects_a)
     })
 }

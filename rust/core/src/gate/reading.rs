@@ -11,6 +11,9 @@ use crate::compress::words::is_unspaced;
 /// The longest Chinese phrase looked for, in characters.
 pub(super) const MAX_HAN_PHRASE: usize = 5;
 
+/// The longest quotation, in characters: what opens a longer one is a stray mark.
+const MAX_QUOTATION: usize = 200;
+
 /// A text in one form: compatibility forms composed, in lower case, blanks single; and where it had capitals.
 pub(super) struct Text {
     lower: String,
@@ -20,6 +23,7 @@ pub(super) struct Text {
 
 /// A word, phrase, number or code.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "four things that are or are not so of a token")]
 pub(super) struct Token<'a> {
     /// Equal where the tokens say the same.
     pub(super) key: Cow<'a, str>,
@@ -69,7 +73,8 @@ impl Text {
     }
 
     pub(super) fn tokens(&self) -> Vec<Token<'_>> {
-        let mut reader = Reader { text: self, tokens: Vec::new(), quote: None, is_after_stop: true, starts_sentence: true };
+        let mut reader =
+            Reader { text: self, tokens: Vec::new(), quote: None, is_after_stop: true, starts_sentence: true };
         reader.read();
         let mut tokens = reader.tokens;
         if !self.uses_capitals(&tokens) {
@@ -78,7 +83,7 @@ impl Text {
                 token.is_strong &= !token.key.bytes().all(|b| b.is_ascii_lowercase());
             }
         }
-        numbers::join(&mut tokens);
+        let mut tokens = numbers::join(tokens);
         turn_questions(&mut tokens);
         tokens
     }
@@ -121,7 +126,7 @@ impl<'a> Reader<'a> {
     /// A character between words.
     fn mark(&mut self, c: char, at: usize) {
         match c {
-            ' ' => return,
+            ' ' => {}
             c if self.quote == Some(c) => self.quote = None,
             '"' | '“' | '「' | '『' | '《' if self.quote.is_none() => {
                 let close = match c {
@@ -131,13 +136,14 @@ impl<'a> Reader<'a> {
                     '《' => '》',
                     _ => '"',
                 };
-                let rest = &self.text.lower[at + c.len_utf8()..];
-                self.quote = rest.contains(close).then_some(close);
+                let mut rest = self.text.lower[at + c.len_utf8()..].chars().take(MAX_QUOTATION);
+                self.quote = rest.any(|c| c == close).then_some(close);
             }
             '.' | '!' | '?' | '。' | ':' | ';' => (self.is_after_stop, self.starts_sentence) = (true, true),
             ',' => self.is_after_stop = true,
             '、' | '&' => self.push(at, at + c.len_utf8(), Cow::Borrowed("and"), entry("and")),
-            '+' | '=' | '<' | '>' | '*' | '^' | '%' | '$' | '€' | '£' | '¥' | '°' | '÷' | '×' | '≤' | '≥' | '≠' => {
+            '+' | '=' | '<' | '>' | '*' | '^' | '%' | '$' | '€' | '£' | '¥' | '°' | '÷' | '×' | '≤' | '≥' | '≠' =>
+            {
                 let mark = &self.text.lower[at..at + c.len_utf8()];
                 let entry = entry(mark);
                 self.push(at, at + mark.len(), entry.map_or(mark, |entry| &entry.key).into(), entry);
@@ -187,7 +193,8 @@ impl<'a> Reader<'a> {
     /// A run of letters, digits and what codes hold, up to a blank or another script.
     fn run(&mut self, start: usize) -> usize {
         let lower = self.text.lower.as_str();
-        let is_end = |c: char| c == ' ' || is_unspaced(c) || "\"“”「」『』《》【】（）()[]{},;!?，。！？、：；…".contains(c);
+        let is_end =
+            |c: char| c == ' ' || is_unspaced(c) || "\"“”「」『』《》【】（）()[]{},;!?，。！？、：；…".contains(c);
         let n = lower[start..].find(is_end).unwrap_or(lower.len() - start);
         let raw = &lower[start..start + n];
         let thousands = lower[start + n..].starts_with(',') && numbers::opens(raw);
@@ -308,7 +315,8 @@ impl<'a> Reader<'a> {
         }
         if let Some((key, len)) = numbers::chinese(&lower[at..]) {
             let is_weekday = self.tokens.last().is_some_and(|last| last.key == "星期");
-            let is_word = !is_weekday && ends[..n].iter().any(|&end| end - at > len && entry(&lower[at..end]).is_some());
+            let is_word =
+                !is_weekday && ends[..n].iter().any(|&end| end - at > len && entry(&lower[at..end]).is_some());
             if !is_word {
                 let is_alone = len == '一'.len_utf8();
                 self.push(at, at + len, key.into(), None);
@@ -380,7 +388,7 @@ pub(super) fn stem(word: &str) -> &str {
 fn turn_questions(tokens: &mut [Token<'_>]) {
     for i in 1..tokens.len().saturating_sub(1) {
         if tokens[i].list == List::Negation && tokens[i].is_han && tokens[i - 1].key == tokens[i + 1].key {
-            tokens[i].list = List::Filler;
+            (tokens[i].list, tokens[i + 1].list) = (List::Filler, List::Filler);
         }
     }
 }
@@ -395,8 +403,13 @@ mod tests {
 
     #[test]
     fn words_lose_their_endings() {
-        for (a, b) in [("study", "studies"), ("stopped", "stop"), ("makes", "making"), ("quickly", "quick"), ("string", "strings")]
-        {
+        for (a, b) in [
+            ("study", "studies"),
+            ("stopped", "stop"),
+            ("makes", "making"),
+            ("quickly", "quick"),
+            ("string", "strings"),
+        ] {
             assert_eq!(stem(a), stem(b));
         }
         assert_ne!(stem("class"), stem("clas"));
@@ -435,7 +448,10 @@ mod tests {
 
     #[test]
     fn codes_stay_whole() {
-        assert_eq!(keys("see https://a.example/b, and src/main.rs."), ["see", "https://a.example/b", "and", "src/main.rs"]);
+        assert_eq!(
+            keys("see https://a.example/b, and src/main.rs."),
+            ["see", "https://a.example/b", "and", "src/main.rs"]
+        );
         assert_eq!(keys("web-01 C++ user_id -R"), ["web-01", "c++", "user_id", "-R"]);
     }
 }
