@@ -1,7 +1,7 @@
 """What fills the slots of the sentences: names, numbers, dates, codes, paths; made up or common knowledge.
 
-slots.txt has a list a line, or one a language. `half` cuts a list by hash, so that the held-out sentences are filled with
-words that the others never see.
+slots.txt has a list a line, or one a language. `half` cuts a list by hash, so that the held-out sentences are filled
+with words that the others never see.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def read_lists() -> dict[str, tuple[list[str], list[str]]]:
         name, _, language = name.partition(" ")
         both = lists.setdefault(name, ([], []))
         for code, own in zip(("en", "zh"), both, strict=True):
-            own += words.split("|") if language in {"", code} else []
+            own.extend(words.split("|") if language in {"", code} else [])
     return lists
 
 

@@ -1,4 +1,4 @@
-"""Answers and vectors reused by meaning: a cache of questions over a `VectorCache`, and an embedder that remembers."""
+"""Answers found again when the same is asked in other words: a cache of questions over a `VectorCache`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rolecore._core import VectorCache
 from rolecore._core import gate as default_gate
-from rolecore.arguments import read_texts, unit_rows
+from rolecore.arguments import unit_rows
 from rolecore.errors import ArgumentError, CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from rolecore.memory import MemoryProbe
     from rolecore.types import Embedder
 
 # Questions above the threshold that are shown to the gate, best first: what comes after four refusals is further off.
 _MOST_CANDIDATES = 4
 # Rows of a first search; more are asked for while rows without an answer take the places.
 _FIRST_ROWS = 8
-# Usage of memory above which it is short. Source: as of `compute_retain_ratio`.
-_USAGE_LIMIT = 0.85
 
 
 class Explanation(NamedTuple):
@@ -90,7 +87,7 @@ class SemanticCache:
         gate: Callable[[str, str], bool] = default_gate,
     ) -> None:
         """Check the arguments; nothing is embedded yet."""
-        _check_pair(embedder, cache)
+        check_pair(embedder, cache)
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not -1 <= threshold <= 1:
             shown = threshold if isinstance(threshold, int | float) else f"of type {type(threshold).__name__}"
             msg = f"threshold is {shown}; it must be a cosine, -1 to 1"
@@ -127,7 +124,7 @@ class SemanticCache:
 
     def explain(self, text: str, *, tenant: str = "") -> Explanation:
         """Return what `get` returns and how it was found; see there for arguments, errors and cost."""
-        key = _key_of(text)
+        key = key_of(text)
         found, vector = self._exact(key, tenant)
         return found or self._nearest(key, tenant, self._embed(key) if vector is None else vector)
 
@@ -145,7 +142,7 @@ class SemanticCache:
 
         Cost: one embedding unless the text's vector is known, and that of `VectorCache.put`.
         """
-        key = _key_of(text)
+        key = key_of(text)
         _check_answer(answer, "answer")
         entry = self._cache.get(key, tenant=tenant, model_id=self._embedder.model_id)
         vector = self._embed(key) if entry is None else entry.vector
@@ -171,7 +168,7 @@ class SemanticCache:
 
         Cost: as `get` for a hit; nothing is embedded twice.
         """
-        key = _key_of(text)
+        key = key_of(text)
         while True:
             found, _ = self._exact(key, tenant)
             if found and found.answer is not None:
@@ -209,7 +206,7 @@ class SemanticCache:
 
         Cost: as `get` for a hit; nothing is embedded twice.
         """
-        key = _key_of(text)
+        key = key_of(text)
         while True:
             found, _ = self._exact(key, tenant)
             if found and found.answer is not None:
@@ -267,7 +264,7 @@ class SemanticCache:
         return Explanation("refused", None, candidates[0].key, candidates[0].score)
 
     def _embed(self, key: str) -> NDArray[np.float32]:
-        return _rows_of(self._embedder, [key])[0]
+        return unit_rows_of(self._embedder, [key])[0]
 
     def _put(self, key: str, tenant: str, vector: NDArray[np.float32], answer: str) -> None:
         self._cache.put(key, vector, answer, tenant=tenant, model_id=self._embedder.model_id)
@@ -316,134 +313,17 @@ class _Landing:
             self._flight.set_result(None)
 
 
-class CachedEmbedder:
-    """An embedder that remembers its vectors in a `VectorCache`: what it has embedded is not embedded again.
-
-    Made for `History.fit(embedder=...)` and next to a `SemanticCache` over the same cache: a turn that was a question
-    before, or a question that was a turn, has its vector already. The cache's limits hold for all: at capacity a new
-    text evicts what was used the longest ago. Texts are compared as in `SemanticCache`; answers stay as they are.
-
-    Args:
-        embedder: makes the vectors that are not known.
-        cache: where they are kept; its dim is the embedder's.
-        tenant: whose vectors.
-        probe: with one, memory is looked at: while more than 85 % is in use, nothing but the summary (see
-            `embed_summary`) is kept, and what is asked for leaves the cache, unless it has an answer.
-
-    Raises:
-        ArgumentError: an argument is of a wrong kind.
-
-    Safe to share between threads.
-
-    Example:
-        >>> import rolecore
-        >>> embedder = rolecore.HashingEmbedder()
-        >>> remembers = rolecore.CachedEmbedder(embedder, rolecore.VectorCache(embedder.dim, capacity=1000))
-        >>> history = rolecore.History([{"role": "user", "content": "The ferry leaves at six."}] * 9)
-        >>> window = history.fit(30, query="When does the ferry leave?", keep_last=1, embedder=remembers)
-    """
-
-    def __init__(
-        self, embedder: Embedder, cache: VectorCache, *, tenant: str = "", probe: MemoryProbe | None = None
-    ) -> None:
-        """Check the arguments; nothing is embedded yet."""
-        _check_pair(embedder, cache)
-        if not isinstance(tenant, str):
-            msg = f"tenant is of type {type(tenant).__name__}; it must be a str"
-            raise ArgumentError(msg)
-        if probe is not None and not callable(getattr(probe, "read", None)):
-            msg = f"probe is of type {type(probe).__name__}; it must be a MemoryProbe or None"
-            raise ArgumentError(msg)
-        self._embedder = embedder
-        self._cache = cache
-        self._tenant = tenant
-        self._probe = probe
-        self._summary: str | None = None
-
-    def __repr__(self) -> str:
-        """Show the model and the cache."""
-        return f"CachedEmbedder(model_id={self.model_id!r}, cache={self._cache!r})"
-
-    @property
-    def model_id(self) -> str:
-        """The embedder's."""
-        return self._embedder.model_id
-
-    @property
-    def dim(self) -> int:
-        """The embedder's."""
-        return self._embedder.dim
-
-    def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Return a unit row for each text; those that are not known are embedded in one call, each once.
-
-        Returns:
-            A new array, float32, shape (n, dim).
-
-        Raises:
-            ArgumentError: a text is no str, the embedder's rows are not what they must be, or the probe cannot read.
-            CacheError: a row does not fit the cache: its dim, or its budget beside what is pinned.
-
-        Cost: one look-up a text, one embedding of the others.
-        """
-        import numpy as np
-
-        keys = [_normal(text) for text in read_texts(texts)]
-        is_short = self._probe is not None and self._probe.read().usage > _USAGE_LIMIT
-        known: dict[str, NDArray[np.float32]] = {}
-        for key in dict.fromkeys(keys):
-            entry = self._cache.get(key, tenant=self._tenant, model_id=self.model_id)
-            if entry is not None:
-                known[key] = entry.vector
-                if is_short and entry.value is None and key != self._summary:
-                    self._cache.remove(key, tenant=self._tenant, model_id=self.model_id)
-        new = [key for key in dict.fromkeys(keys) if key not in known]
-        if new:
-            known.update(zip(new, _rows_of(self._embedder, new), strict=True))
-        if not is_short:
-            for key in new:
-                self._cache.put(key, known[key], tenant=self._tenant, model_id=self.model_id)
-        return np.array([known[key] for key in keys], np.float32).reshape(len(keys), self.dim)
-
-    def embed_summary(self, text: str) -> NDArray[np.float32]:
-        """Return the unit row of a history's summary, and keep it even while memory is short.
-
-        It takes the place of the summary before, whose vector goes unless it has an answer.
-
-        Args:
-            text: as `fit(summary=...)` made it.
-
-        Returns:
-            A row, float32, shape (dim,).
-
-        Raises:
-            ArgumentError: `text` is no str or blank, or the embedder returns no row.
-            CacheError: the row does not fit the cache.
-        """
-        key = _key_of(text)
-        scope = {"tenant": self._tenant, "model_id": self.model_id}
-        entry = self._cache.get(key, **scope)
-        row = _rows_of(self._embedder, [key])[0] if entry is None else entry.vector
-        if entry is None:
-            self._cache.put(key, row, **scope)
-        before, self._summary = self._summary, key
-        if before not in {None, key}:
-            old = self._cache.get(str(before), **scope)
-            if old is not None and old.value is None:
-                self._cache.remove(old.key, **scope)
-        return row
-
-
-def _normal(text: str) -> str:
+def normal_text(text: str) -> str:
     """Return the form texts are compared in: NFC, white space trimmed and collapsed; case and width as they are."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _key_of(text: str) -> str:
+def key_of(text: str) -> str:
+    """Return the normal form of a text that is not blank."""
     if not isinstance(text, str):
         msg = f"text is of type {type(text).__name__}; it must be a str"
         raise ArgumentError(msg)
-    key = _normal(text)
+    key = normal_text(text)
     if not key:
         msg = "text is blank; it must have a character that is no white space"
         raise ArgumentError(msg)
@@ -457,7 +337,8 @@ def _check_answer(answer: object, name: str) -> str:
     return answer
 
 
-def _check_pair(embedder: Any, cache: Any) -> None:  # noqa: ANN401  any argument
+def check_pair(embedder: Any, cache: Any) -> None:  # noqa: ANN401  any argument
+    """Raise an ArgumentError unless the two can work together."""
     if not callable(getattr(embedder, "embed", None)) or not isinstance(getattr(embedder, "model_id", None), str):
         msg = f"embedder is of type {type(embedder).__name__}; it must have embed(texts) and a str model_id"
         raise ArgumentError(msg)
@@ -466,5 +347,6 @@ def _check_pair(embedder: Any, cache: Any) -> None:  # noqa: ANN401  any argumen
         raise ArgumentError(msg)
 
 
-def _rows_of(embedder: Embedder, texts: list[str]) -> NDArray[np.float32]:
+def unit_rows_of(embedder: Embedder, texts: list[str]) -> NDArray[np.float32]:
+    """Embed texts; an ArgumentError where the rows are none."""
     return unit_rows(embedder.embed(texts), name="embedder.embed's result", error=ArgumentError, n=len(texts))

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 
-use super::reading::stem;
+use super::stems::stem;
 use super::{chinese, english};
 
 /// What a text asks for: a set.

@@ -16,12 +16,14 @@ mod lexicon;
 mod numbers;
 mod order;
 mod reading;
+mod stems;
 
 use std::ops::Range;
 
 use alignment::{Alignment, Side, align};
 use lexicon::{Ask, List, Modal, Quantity};
-use reading::{Text, Token, stem};
+use reading::{Text, Token};
+use stems::stem;
 
 /// Why two questions do not ask the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

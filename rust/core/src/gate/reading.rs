@@ -6,6 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::lexicon::{Entry, List, MAX_PHRASE, entry};
 use super::numbers;
+use super::stems::stem;
 use crate::compress::words::is_unspaced;
 
 /// The longest Chinese phrase looked for, in characters.
@@ -354,36 +355,6 @@ fn hyphened(phrase: &str) -> Option<&'static Entry> {
     if phrase.contains('-') { entry(&phrase.replace('-', " ")) } else { None }
 }
 
-/// A word without its ending: plural, past, "-ing", "-ly", a final "e" or "y", a doubled consonant.
-pub(super) fn stem(word: &str) -> &str {
-    let cut = |word: &'_ str, ending: &str, least: usize| -> usize {
-        match word.strip_suffix(ending) {
-            Some(rest) if rest.len() >= least && rest.bytes().any(|b| b"aeiouy".contains(&b)) => rest.len(),
-            _ => word.len(),
-        }
-    };
-    if word.len() < 4 || !word.bytes().all(|b| b.is_ascii_lowercase()) {
-        return word;
-    }
-    let mut n = word.len();
-    if !["ss", "us", "is"].iter().any(|kept| word.ends_with(kept)) {
-        n = cut(word, "s", 3);
-    }
-    n = cut(&word[..n], "ly", 4);
-    let before = n;
-    n = cut(&word[..n], "ing", 3);
-    if !word[..n].ends_with("eed") {
-        n = cut(&word[..n], "ed", 3);
-    }
-    let bytes = word.as_bytes();
-    if n < before && n > 3 && bytes[n - 1] == bytes[n - 2] {
-        n -= 1;
-    }
-    n = cut(&word[..n], "e", 3);
-    n = cut(&word[..n], "i", 3).min(cut(&word[..n], "y", 3));
-    &word[..n]
-}
-
 /// 好不好, 大不大: a question, nothing denied.
 fn turn_questions(tokens: &mut [Token<'_>]) {
     for i in 1..tokens.len().saturating_sub(1) {
@@ -399,20 +370,6 @@ mod tests {
 
     fn keys(text: &str) -> Vec<String> {
         Text::new(text).tokens().iter().map(|token| token.key.to_string()).collect()
-    }
-
-    #[test]
-    fn words_lose_their_endings() {
-        for (a, b) in [
-            ("study", "studies"),
-            ("stopped", "stop"),
-            ("makes", "making"),
-            ("quickly", "quick"),
-            ("string", "strings"),
-        ] {
-            assert_eq!(stem(a), stem(b));
-        }
-        assert_ne!(stem("class"), stem("clas"));
     }
 
     #[test]
