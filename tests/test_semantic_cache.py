@@ -25,9 +25,9 @@ class Embedder:
 
     dim = 2
 
-    def __init__(self, model_id: str = "plane", **angles: float) -> None:
+    def __init__(self, model_id: str = "plane", angles: dict[str, float] | None = None) -> None:
         self.model_id = model_id
-        self.angles = {RESET: 0.0, NEAR: 0.1, OTHER: 0.05, **angles}
+        self.angles = {RESET: 0.0, NEAR: 0.1, OTHER: 0.05, **(angles or {})}
         self.asked: list[list[str]] = []
 
     def embed(self, texts: Sequence[str], /) -> Any:
@@ -84,7 +84,7 @@ def test_gate_is_given_the_new_text_and_the_cached_one_best_first() -> None:
         calls.append((text, cached_text))
         return cached_text == "c"
 
-    cache = rolecore.SemanticCache(Embedder(a=0.01, b=0.02, c=0.03, d=0.04), store(), gate=gate)
+    cache = rolecore.SemanticCache(Embedder(angles={"a": 0.01, "b": 0.02, "c": 0.03, "d": 0.04}), store(), gate=gate)
     for text in "dcba":
         cache.put(text, text.upper())
     assert cache.get(f" {RESET}\n") == "C"
@@ -98,7 +98,7 @@ def test_gate_refusing_four_ends_the_search() -> None:
         calls.append(cached_text)
         return False
 
-    cache = rolecore.SemanticCache(Embedder(**{f"q{i}": i / 1000 for i in range(9)}), store(), gate=gate)
+    cache = rolecore.SemanticCache(Embedder(angles={f"q{i}": i / 1000 for i in range(9)}), store(), gate=gate)
     for i in range(9):
         cache.put(f"q{i}", "a")
     assert cache.explain(NEAR).stage == "refused"
@@ -106,7 +106,7 @@ def test_gate_refusing_four_ends_the_search() -> None:
 
 
 def test_rows_without_an_answer_hide_none() -> None:
-    embedder = Embedder(**{f"turn {i}": 0.1 + i / 10_000 for i in range(50)})
+    embedder = Embedder(angles={f"turn {i}": 0.1 + i / 10_000 for i in range(50)})
     vectors = store()
     cache = rolecore.SemanticCache(embedder, vectors)
     cache.put(RESET, "Under Settings.")
@@ -214,8 +214,8 @@ def test_get_or_compute_of_a_hit_runs_nothing() -> None:
     cache = rolecore.SemanticCache(Embedder(), store())
     cache.put(RESET, "Under Settings.")
     for text in (RESET, NEAR):
-        assert cache.get_or_compute_in_thread(text, pytest.fail) == "Under Settings."  # type: ignore[arg-type]
-        assert asyncio.run(cache.get_or_compute(text, pytest.fail)) == "Under Settings."  # type: ignore[arg-type]
+        assert cache.get_or_compute_in_thread(text, pytest.fail) == "Under Settings."
+        assert asyncio.run(cache.get_or_compute(text, pytest.fail)) == "Under Settings."
 
 
 def test_exception_goes_to_all_who_wait_and_the_next_call_computes_anew() -> None:
@@ -265,7 +265,7 @@ def test_leader_cancelled_lets_another_take_over() -> None:
 def test_waiter_cancelled_disturbs_nobody() -> None:
     cache = rolecore.SemanticCache(Embedder(), store())
 
-    async def main() -> list[Any]:
+    async def main() -> tuple[str | BaseException, ...]:
         is_running, goes_on = asyncio.Event(), asyncio.Event()
 
         async def compute() -> str:

@@ -176,13 +176,13 @@ class SemanticCache:
             flight, is_leader = self._join(key, tenant)
             if is_leader:
                 with _Landing(self, (tenant, key), flight) as landing:
-                    found, vector = await asyncio.to_thread(self._find, key, tenant)
-                    if found.answer is None:
+                    nearest, vector = await asyncio.to_thread(self._find, key, tenant)
+                    if nearest.answer is None:
                         made = fn()
                         answer = await made if isawaitable(made) else made
                         landing.answer = self._keep(key, tenant, vector, answer)
                     else:
-                        landing.answer = found.answer
+                        landing.answer = nearest.answer
                 return landing.answer
             answer_of_leader = await asyncio.wrap_future(flight)
             if answer_of_leader is not None:
@@ -214,8 +214,8 @@ class SemanticCache:
             flight, is_leader = self._join(key, tenant)
             if is_leader:
                 with _Landing(self, (tenant, key), flight) as landing:
-                    found, vector = self._find(key, tenant)
-                    answer = found.answer
+                    nearest, vector = self._find(key, tenant)
+                    answer = nearest.answer
                     landing.answer = self._keep(key, tenant, vector, fn()) if answer is None else answer
                 return landing.answer
             answer_of_leader = flight.result()
@@ -264,7 +264,8 @@ class SemanticCache:
         return Explanation("refused", None, candidates[0].key, candidates[0].score)
 
     def _embed(self, key: str) -> NDArray[np.float32]:
-        return unit_rows_of(self._embedder, [key])[0]
+        row: NDArray[np.float32] = unit_rows_of(self._embedder, [key])[0]
+        return row
 
     def _put(self, key: str, tenant: str, vector: NDArray[np.float32], answer: str) -> None:
         self._cache.put(key, vector, answer, tenant=tenant, model_id=self._embedder.model_id)

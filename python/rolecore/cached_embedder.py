@@ -129,9 +129,9 @@ class CachedEmbedder:
         key = key_of(text)
         scope = {"tenant": self._tenant, "model_id": self.model_id}
         entry = self._cache.get(key, **scope)
-        row = unit_rows_of(self._embedder, [key])[0] if entry is None else entry.vector
+        row: NDArray[np.float32] = unit_rows_of(self._embedder, [key])[0] if entry is None else entry.vector
         if entry is None:
-            self._cache.put(key, row, **scope)
+            self._cache.put(key, row, tenant=self._tenant, model_id=self.model_id)
         before, self._summary = self._summary, key
         if before not in {None, key}:
             old = self._cache.get(str(before), **scope)
