@@ -47,6 +47,7 @@ PROVOKED_BY: dict[str, Callable[[], object]] = {
     "Budget": lambda: rolecore.History([{"role": "user", "content": "hello"}]).fit(1),
     "Message": lambda: rolecore.History([{"role": "nobody", "content": 7}]),
     "Tokenizer": lambda: rolecore.tokenizer("no such encoding"),
+    "Cache": lambda: rolecore.VectorCache(2, capacity=2).put("key", [0, 0]),
 }
 
 

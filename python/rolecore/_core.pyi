@@ -636,13 +636,7 @@ class VectorCache:
         Cost: O(length of the key); nothing is copied. Waits for no search.
         """
     def lookup(
-        self,
-        /,
-        vector: collections.abc.Buffer | collections.abc.Sequence[float],
-        threshold: float,
-        *,
-        tenant: str = ...,
-        model_id: str = ...,
+        self, /, vector: numpy.typing.ArrayLike, threshold: float, *, tenant: str = ..., model_id: str = ...
     ) -> Hit | None:
         """Return the entry whose vector is nearest, None if its score is below the threshold. Counts as a use of it.
 
@@ -674,7 +668,7 @@ class VectorCache:
         self,
         /,
         key: str,
-        vector: collections.abc.Buffer | collections.abc.Sequence[float],
+        vector: numpy.typing.ArrayLike,
         value: bytes | str | None = None,
         *,
         tenant: str = ...,
@@ -712,13 +706,7 @@ class VectorCache:
             CacheError: an argument is not a string.
         """
     def search(
-        self,
-        /,
-        vector: collections.abc.Buffer | collections.abc.Sequence[float],
-        top_k: int = 8,
-        *,
-        tenant: str = ...,
-        model_id: str = ...,
+        self, /, vector: numpy.typing.ArrayLike, top_k: int = 8, *, tenant: str = ..., model_id: str = ...
     ) -> list[Hit]:
         """Return the entries whose vectors are nearest, nearest first. Counts as no use, and in no statistic.
 

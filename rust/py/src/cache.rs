@@ -83,6 +83,10 @@ enum Given<'py> {
     Text(Bound<'py, PyString>),
 }
 
+/// An argument that may be left out, and is whatever is given otherwise: None, too.
+#[derive(Clone, Copy)]
+struct Name<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
+
 /// A tenant and a model, as bytes.
 struct Names<'a> {
     tenant: Cow<'a, [u8]>,
@@ -159,11 +163,11 @@ impl VectorCache {
     #[pyo3(
         signature = (
             key: "str",
-            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            vector: "numpy.typing.ArrayLike",
             value: "bytes | str | None" = None,
             *,
-            tenant: "str" = Option::None,
-            model_id: "str" = Option::None,
+            tenant: "str" = Name(None),
+            model_id: "str" = Name(None),
             pinned: "bool" = false,
             time_to_live_s: "float | None" = None,
             cost: "float" = 1.0
@@ -177,13 +181,13 @@ impl VectorCache {
         key: &Bound<'_, PyAny>,
         vector: &Bound<'_, PyAny>,
         value: Option<&Bound<'_, PyAny>>,
-        tenant: Option<&Bound<'_, PyAny>>,
-        model_id: Option<&Bound<'_, PyAny>>,
+        tenant: Name<'_, '_>,
+        model_id: Name<'_, '_>,
         #[pyo3(from_py_with = pinned)] pinned: bool,
         time_to_live_s: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = cost)] cost: f64,
     ) -> PyResult<()> {
-        let names = Names::of(tenant, model_id)?;
+        let names = Names::of(&tenant, &model_id)?;
         let key = name(key, "key")?;
         let value = self::value(value)?;
         let row = Row::unit(&numbers(vector, self.dim)?).map_err(CoreError)?;
@@ -212,17 +216,17 @@ impl VectorCache {
     ///
     /// Cost: O(length of the key); nothing is copied. Waits for no search.
     #[pyo3(
-        signature = (key: "str", *, tenant: "str" = Option::None, model_id: "str" = Option::None) -> "Entry | None",
+        signature = (key: "str", *, tenant: "str" = Name(None), model_id: "str" = Name(None)) -> "Entry | None",
         text_signature = "($self, key, *, tenant='', model_id='')"
     )]
     fn get(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
-        tenant: Option<&Bound<'_, PyAny>>,
-        model_id: Option<&Bound<'_, PyAny>>,
+        tenant: Name<'_, '_>,
+        model_id: Name<'_, '_>,
     ) -> PyResult<Option<Got>> {
-        let names = Names::of(tenant, model_id)?;
+        let names = Names::of(&tenant, &model_id)?;
         let key = name(key, "key")?;
         let at = Address { scope: names.scope(), key: &key };
         let now = self.now(py)?;
@@ -256,11 +260,11 @@ impl VectorCache {
     /// Cost: one search of the tenant's entries, without the GIL; exact.
     #[pyo3(
         signature = (
-            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            vector: "numpy.typing.ArrayLike",
             threshold: "float",
             *,
-            tenant: "str" = Option::None,
-            model_id: "str" = Option::None
+            tenant: "str" = Name(None),
+            model_id: "str" = Name(None)
         ) -> "Hit | None",
         text_signature = "($self, vector, threshold, *, tenant='', model_id='')"
     )]
@@ -269,10 +273,10 @@ impl VectorCache {
         py: Python<'_>,
         vector: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = threshold)] threshold: f64,
-        tenant: Option<&Bound<'_, PyAny>>,
-        model_id: Option<&Bound<'_, PyAny>>,
+        tenant: Name<'_, '_>,
+        model_id: Name<'_, '_>,
     ) -> PyResult<Option<Hit>> {
-        let names = Names::of(tenant, model_id)?;
+        let names = Names::of(&tenant, &model_id)?;
         let vector = numbers(vector, self.dim)?;
         let query = Query::new(&vector).map_err(CoreError)?;
         let now = self.now(py)?;
@@ -297,11 +301,11 @@ impl VectorCache {
     /// Cost: one search of the tenant's entries, without the GIL; exact.
     #[pyo3(
         signature = (
-            vector: "collections.abc.Buffer | collections.abc.Sequence[float]",
+            vector: "numpy.typing.ArrayLike",
             top_k: "int" = 8,
             *,
-            tenant: "str" = Option::None,
-            model_id: "str" = Option::None
+            tenant: "str" = Name(None),
+            model_id: "str" = Name(None)
         ) -> "list[Hit]",
         text_signature = "($self, vector, top_k=8, *, tenant='', model_id='')"
     )]
@@ -310,10 +314,10 @@ impl VectorCache {
         py: Python<'_>,
         vector: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = top_k)] top_k: usize,
-        tenant: Option<&Bound<'_, PyAny>>,
-        model_id: Option<&Bound<'_, PyAny>>,
+        tenant: Name<'_, '_>,
+        model_id: Name<'_, '_>,
     ) -> PyResult<Vec<Hit>> {
-        let names = Names::of(tenant, model_id)?;
+        let names = Names::of(&tenant, &model_id)?;
         let vector = numbers(vector, self.dim)?;
         let query = Query::new(&vector).map_err(CoreError)?;
         let now = self.now(py)?;
@@ -331,17 +335,17 @@ impl VectorCache {
     /// Raises:
     ///     CacheError: an argument is not a string.
     #[pyo3(
-        signature = (key: "str", *, tenant: "str" = Option::None, model_id: "str" = Option::None) -> "bool",
+        signature = (key: "str", *, tenant: "str" = Name(None), model_id: "str" = Name(None)) -> "bool",
         text_signature = "($self, key, *, tenant='', model_id='')"
     )]
     fn remove(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
-        tenant: Option<&Bound<'_, PyAny>>,
-        model_id: Option<&Bound<'_, PyAny>>,
+        tenant: Name<'_, '_>,
+        model_id: Name<'_, '_>,
     ) -> PyResult<bool> {
-        let names = Names::of(tenant, model_id)?;
+        let names = Names::of(&tenant, &model_id)?;
         let key = name(key, "key")?;
         let at = Address { scope: names.scope(), key: &key };
         let now = self.now(py)?;
@@ -481,7 +485,15 @@ impl Hit {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("Hit(key={}, score={})", self.key(py)?.repr()?, self.inner.score))
+        Ok(format!("Hit(key={}, score={:?})", self.key(py)?.repr()?, self.inner.score))
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Name<'a, 'py> {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(given)))
     }
 }
 
@@ -531,10 +543,13 @@ impl VectorCache {
 }
 
 impl<'a> Names<'a> {
-    fn of(tenant: Option<&'a Bound<'_, PyAny>>, model_id: Option<&'a Bound<'_, PyAny>>) -> PyResult<Self> {
-        let of = |given: Option<&'a Bound<'_, PyAny>>, what| {
-            given.map_or(Ok(Cow::Borrowed(&[][..])), |given| name(given, what))
-        };
+    #[inline]
+    fn of(tenant: &'a Name<'_, '_>, model_id: &'a Name<'_, '_>) -> PyResult<Self> {
+        if tenant.0.is_none() && model_id.0.is_none() {
+            return Ok(Self { tenant: Cow::default(), model_id: Cow::default() });
+        }
+        let of =
+            |given: &'a Name<'_, '_>, what| given.0.as_deref().map_or(Ok(Cow::default()), |given| name(given, what));
         Ok(Self { tenant: of(tenant, "tenant")?, model_id: of(model_id, "model_id")? })
     }
 

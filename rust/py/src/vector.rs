@@ -10,12 +10,11 @@ use crate::errors::CacheError;
 
 /// A copy of the numbers of a one-dimensional array of `dim` numbers. A float32 buffer is read without NumPy.
 pub(crate) fn numbers(given: &Bound<'_, PyAny>, dim: usize) -> PyResult<Vec<f32>> {
-    if let Ok(buffer) = PyBuffer::<f32>::get(given) {
-        check_shape(buffer.shape(), dim)?;
-        return buffer.to_vec(given.py());
-    }
-    let array = converted(given, dim)?;
-    let buffer = PyBuffer::<f32>::get(&array)?;
+    let buffer = match PyBuffer::<f32>::get(given) {
+        // PyO3 0.30 takes big-endian numbers for little-endian ones.
+        Ok(buffer) if matches!(buffer.format().to_bytes(), b"f" | b"@f" | b"=f") => buffer,
+        _ => PyBuffer::get(&converted(given, dim)?)?,
+    };
     check_shape(buffer.shape(), dim)?;
     buffer.to_vec(given.py())
 }
@@ -50,8 +49,9 @@ fn converted<'py>(given: &Bound<'py, PyAny>, dim: usize) -> PyResult<Bound<'py, 
         return Err(wrong(&format!("is {}, of dtype {name}", kind(given)), dim));
     }
     check_shape(&array.getattr(intern!(py, "shape"))?.extract::<Vec<usize>>()?, dim)?;
+    // A copy, since what is float32 already may be out of alignment.
     let float32 = numpy.getattr(intern!(py, "float32"))?;
-    numpy.call_method1(intern!(py, "ascontiguousarray"), (array, float32)).map_err(refused)
+    numpy.call_method1(intern!(py, "array"), (array, float32)).map_err(refused)
 }
 
 fn wrong(what: &str, dim: usize) -> PyErr {

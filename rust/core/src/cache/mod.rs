@@ -23,6 +23,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub use bytes::Parts;
@@ -55,12 +56,22 @@ pub struct Settings {
 }
 
 /// Where an entry is: keys of different scopes have nothing to do with each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address<'a> {
     /// Whose.
     pub scope: Scope<'a>,
     /// Any bytes.
     pub key: &'a [u8],
+}
+
+impl Hash for Address<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.key);
+        // Most often there is nothing more to it.
+        if !(self.scope.tenant.is_empty() && self.scope.model_id.is_empty()) {
+            self.scope.hash(state);
+        }
+    }
 }
 
 /// What a key was found to stand for.

@@ -70,6 +70,6 @@ fn s3fifo_hits_more_than_lru_on_zipf() {
     let requests = zipf(200_000);
     let [lru, s3fifo, gdsf] =
         [Policy::Lru, Policy::S3Fifo, Policy::Gdsf].map(|policy| hit_ratio(policy, 5_000, &requests));
-    assert!(s3fifo >= lru + 0.03, "lru {lru}, s3fifo {s3fifo}, gdsf {gdsf}");
+    assert!(s3fifo >= lru + 0.038, "lru {lru}, s3fifo {s3fifo}, gdsf {gdsf}");
     assert!(gdsf > lru, "lru {lru}, gdsf {gdsf}");
 }

@@ -6,7 +6,7 @@ use super::Address;
 use super::expiry::{Deadline, NEVER};
 use super::item::Item;
 use super::space::{Held, Rows, Scope, Space};
-use super::store::{Busy, Node, Store};
+use super::store::{Busy, Node, ShortKey, Store};
 use crate::error::{Error, Result};
 
 /// Most entries: their numbers have 32 bits, and one stands for none.
@@ -105,9 +105,11 @@ impl<F> Store<F> {
             id,
             hash,
             deadline_ns,
+            cost: new.item.cost(),
             space: space_id,
             slot,
             is_pinned: new.is_pinned,
+            key: ShortKey::new(new.at.key),
         };
         let gone = self.nodes[number as usize].replace(node);
         self.items += new.item.bytes();

