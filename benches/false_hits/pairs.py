@@ -2,7 +2,8 @@
 
 A sentence holds slots. `{o:enable|disable}`: opposites, the first of which is the sentence's own; likewise `e` names,
 `u` units, `q` quantities, `w` what is asked for, `x` negation. `{city}`: filled from slots.py. `[a]` and `[b]` change
-places. Each pair differs in one slot, or in a negation that a rule puts in.
+places. Each pair differs in one slot, or in a negation that a rule puts in; its second text comes once as it is and once
+with a paraphrase's frame around it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def sentences(language: str) -> list[str]:
 
 
 def false_pairs() -> list[Pair]:
-    """Return the pairs that must not match, each once."""
+    """Return the pairs that must not match, each once; then the same with the second text said in other words too."""
     found: dict[tuple[str, str], Pair] = {}
     for language in ("en", "zh"):
         for line in sentences(language):
@@ -52,7 +53,14 @@ def false_pairs() -> list[Pair]:
                 if _digits(first) != _digits(second):
                     pair = Pair(kind, language, half(line), first, second)
                     found.setdefault((min(first, second), max(first, second)), pair)
-    return list(found.values())
+    plain = list(found.values())
+    reworded = []
+    for i, pair in enumerate(plain):
+        patterns = EN_PATTERNS if pair.language == "en" else ZH_PATTERNS
+        second = patterns[i % len(patterns)][1](pair.second)
+        if second != pair.second:
+            reworded.append(pair._replace(kind="reworded", second=second))
+    return plain + reworded
 
 
 def true_pairs() -> list[Pair]:
@@ -123,14 +131,20 @@ def _negate(text: str, *, is_chinese: bool) -> str:
     return AUXILIARY.sub(lambda m: NEGATED.get(m[1].lower(), m[1] + "n't"), text, count=1)
 
 
+EN_NUMBERS = (
+    "two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 twelve=12 fifteen=15 twenty=20 "
+    "thirty-five=35 forty=40 sixty=60 a_hundred=100 1,500=1500 2,000=2000"
+)
+ZH_NUMBERS = "三十五=35 十二=12 二十=20 两百=200 一百=100 两=2 三=3 四=4 五=5 六=6 七=7 八=8 九=9 十=10"
+
+
 def _digits(text: str) -> str:
-    """Write the numbers below eleven in digits, so that 3 and three make no pair."""
-    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-    for digit, word in enumerate(words):
-        text = re.sub(rf"\b{word}\b", str(digit), text)
-    for digit, word in enumerate("零一二三四五六七八九十"):
-        text = text.replace(word, str(digit))
-    return text.replace("两", "2")
+    """Write the numbers of slots.txt in digits, so that 3 and three make no pair."""
+    for word, _, number in (pair.partition("=") for pair in EN_NUMBERS.split()):
+        text = re.sub(rf"\b{word.replace('_', ' ')}\b", number, text)
+    for word, _, number in (pair.partition("=") for pair in ZH_NUMBERS.split()):
+        text = text.replace(word, number)
+    return text
 
 
 def _lower(text: str) -> str:

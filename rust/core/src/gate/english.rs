@@ -16,7 +16,7 @@ pub(super) const LISTS: &[(List, &str)] = &[
          to get got go going gonna quick question quick_question ask asking bother help s re ve ll d m t if when_it_comes_to regarding concerning \
          right_now now currently some_kind kind_of sort_of any maybe perhaps possibly best good right correct proper \
          properly able possible possible_to it_possible make making use using used thing things \
-         should_i explain describe try trying look looking find see say want_to have_to_do have_to needed there_is there_are \
+         should_i explain describe try trying look looking find see say want_to have_to_do have_to like there_is there_are \
          again still already yet ever even both called set put take give let mean meaning",
     ),
     (

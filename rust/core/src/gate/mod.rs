@@ -267,6 +267,8 @@ fn differs_in_question(pair: &Alignment<'_, '_>) -> bool {
 const MAX_PLACE: (usize, usize) = (2, 5);
 /// The longest that is put into an otherwise equal text.
 const MAX_ADDED: (usize, usize) = (2, 4);
+/// The longest that stands in one text here for as much in the other there.
+const MAX_MOVED: (usize, usize) = (1, 2);
 
 fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
     let is_within = |tokens: &[&Token<'_>], most: (usize, usize)| {
@@ -276,8 +278,10 @@ fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
     let ((asked_a, _), (asked_b, _)) = (asked(&pair.a), asked(&pair.b));
     let (mut added_a, mut added_b) = (Vec::new(), Vec::new());
     for [a, b] in places(pair) {
-        let in_a: Vec<&Token<'_>> = pair.a.lone_in(&a).filter(|token| is_new(token, asked_a, &pair.b)).collect();
-        let in_b: Vec<&Token<'_>> = pair.b.lone_in(&b).filter(|token| is_new(token, asked_b, &pair.a)).collect();
+        let in_a: Vec<&Token<'_>> =
+            pair.a.lone_in(&a).filter(|token| is_new(token, [asked_a, asked_b], &pair.b)).collect();
+        let in_b: Vec<&Token<'_>> =
+            pair.b.lone_in(&b).filter(|token| is_new(token, [asked_b, asked_a], &pair.a)).collect();
         if !in_a.is_empty() && !in_b.is_empty() && is_within(&in_a, MAX_PLACE) && is_within(&in_b, MAX_PLACE) {
             return true;
         }
@@ -287,15 +291,19 @@ fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
     let is_put_in = |added: &[&Token<'_>], other: &[&Token<'_>]| {
         other.is_empty() && !added.is_empty() && is_within(added, MAX_ADDED)
     };
-    is_put_in(&added_a, &added_b) || is_put_in(&added_b, &added_a)
+    let is_exchanged =
+        !added_a.is_empty() && !added_b.is_empty() && is_within(&added_a, MAX_MOVED) && is_within(&added_b, MAX_MOVED);
+    is_exchanged || is_put_in(&added_a, &added_b) || is_put_in(&added_b, &added_a)
 }
 
-/// Whether content says more than its own text's question word does, as "cost" after "how much" does not, and is not a part of a
-/// longer word of the other text, as 新 is of 新建.
-fn is_new(token: &Token<'_>, asked: Ask, other: &Side<'_, '_>) -> bool {
+/// Whether content says more than a question word does, as "cost" after "how much" and "place" beside "where" do not, and is not
+/// a part of a longer word of the other text, as 新 is of 新建. What the token's own text and the other ask for is given.
+fn is_new(token: &Token<'_>, [own_asked, other_asked]: [Ask; 2], other: &Side<'_, '_>) -> bool {
     let holds = |word: &Token<'_>| word.surface.len() > token.surface.len() && word.surface.contains(token.surface);
     match token.list {
-        List::Cue(cue) if asked.has(cue) => false,
+        // Beside "how tall", "weight" is new, though both are measures.
+        List::Cue(cue) if own_asked.has(cue) || (cue != Ask::MANY && other_asked.has(cue)) => false,
+        List::Number if token.is_optional => false,
         _ if token.is_han => {
             token.is_content() && !other.tokens[other.middle.clone()].iter().any(|word| word.is_han && holds(word))
         }
@@ -303,11 +311,13 @@ fn is_new(token: &Token<'_>, asked: Ask, other: &Side<'_, '_>) -> bool {
     }
 }
 
-/// The gaps; those around a single Chinese character are one, as it may be half of a word: 订阅 and 退订.
+/// The gaps; those around a single number or Chinese character are one: 六月 and 周六; 订阅 and 退订, which share half a word.
 fn places(pair: &Alignment<'_, '_>) -> Vec<[Range<usize>; 2]> {
     let mut places: Vec<[Range<usize>; 2]> = Vec::with_capacity(pair.gaps.len());
     for [a, b] in &pair.gaps {
-        let is_half = |token: &Token<'_>| token.is_han && token.entry.is_none() && token.list == List::Content;
+        let is_half = |token: &Token<'_>| {
+            token.list == List::Number || (token.is_han && token.entry.is_none() && token.list == List::Content)
+        };
         match places.last_mut() {
             Some([last_a, last_b]) if last_a.end + 1 == a.start && is_half(&pair.a.tokens[last_a.end]) => {
                 (last_a.end, last_b.end) = (a.end, b.end);
