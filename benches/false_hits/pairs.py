@@ -2,8 +2,8 @@
 
 A sentence holds slots. `{o:enable|disable}`: opposites, the first of which is the sentence's own; likewise `e` names,
 `u` units, `q` quantities, `w` what is asked for, `x` negation. `{city}`: filled from slots.py. `[a]` and `[b]` change
-places. Each pair differs in one slot, or in a negation that a rule puts in; its second text comes once as it is and once
-with a paraphrase's frame around it.
+places. Each pair differs in one slot, or in a negation that a rule puts in; its second text comes once as it is and
+once with a paraphrase's frame around it.
 """
 
 from __future__ import annotations
