@@ -13,7 +13,7 @@ pub(super) const LISTS: &[(List, &str)] = &[
          pls plz hi hello hey dear thanks thank thanks_a_lot thank_you thx cheers sorry ok okay well yes yeah oh um \
          excuse_me tell_me let_me_know let_me let_me_see could_you can_you would_you will_you \
          want wanna like_to would_like i'd_like love wonder wondering know know_how give_me show_me help_me need_to_know \
-         to get got go going gonna quick question quick_question ask asking bother help s re ve ll d m t if when_it_comes_to regarding concerning \
+         to get got go going gonna quick question quick_question ask asking bother help if when_it_comes_to regarding concerning \
          right_now now currently some_kind kind_of sort_of any maybe perhaps possibly best good right correct proper \
          properly able possible possible_to it_possible make making use using used thing things \
          should_i explain describe try trying look looking find see say want_to have_to_do have_to like there_is there_are \

@@ -348,6 +348,8 @@ mod tests {
             ("等三天", "等30天", Difference::Number),
             ("A room in Oslo tonight", "A room in Cork tonight", Difference::Name),
             ("Look at a_b", "Look at a_c", Difference::Name),
+            ("Take vitamin A daily", "Take vitamin D daily", Difference::Name),
+            ("把文件A盖到B", "把文件B盖到A", Difference::Order),
             ("What is \"less is more\"?", "What is \"time is money\"?", Difference::Name),
             ("Turn on the lamp", "Turn the lamp off", Difference::Opposite),
             ("Is a locked room safe?", "Is a locked room unsafe?", Difference::Opposite),

@@ -78,10 +78,19 @@ impl Text {
             Reader { text: self, tokens: Vec::new(), quote: None, is_after_stop: true, starts_sentence: true };
         reader.read();
         let mut tokens = reader.tokens;
-        if !self.uses_capitals(&tokens) {
-            for token in &mut tokens {
+        let uses_capitals = self.uses_capitals(&tokens);
+        for i in 0..tokens.len() {
+            let is_beside_han = i > 0 && tokens[i - 1].is_han;
+            let token = &mut tokens[i];
+            let is_letter =
+                token.surface.len() == 1 && token.surface.as_bytes()[0].is_ascii_lowercase() && token.key != "i";
+            if !uses_capitals {
                 // What is written all in capitals, or as a title, has no names to tell.
                 token.is_strong &= !token.key.bytes().all(|b| b.is_ascii_lowercase());
+            }
+            // Vitamin A is no article.
+            if is_letter && (is_beside_han || (uses_capitals && self.capitals[token.start] && !token.is_after_stop)) {
+                (token.list, token.entry, token.is_strong) = (List::Content, None, true);
             }
         }
         let mut tokens = numbers::join(tokens);
@@ -94,7 +103,7 @@ impl Text {
         let is_capital = |token: &&Token<'_>| self.capitals[token.start];
         let n_capitals = tokens.iter().filter(is_capital).count();
         let n_lower = tokens.iter().filter(|token| !token.is_han && !is_capital(token)).count();
-        n_capitals <= n_lower + 1
+        n_capitals <= n_lower + 1 || tokens.iter().any(|token| token.is_han)
     }
 }
 
