@@ -9,7 +9,7 @@ pub(super) const LISTS: &[(List, &str)] = &[
     (
         List::Filler,
         "a an the this that these those here there is am are was were be been being do does did doing done have has had having \
-         will would shall should ought_to ought had_better supposed_to of for with by at into onto as about from it its i me my mine we us our ours you your yours oneself myself yourself and or but so then also too just really actually basically simply exactly please kindly \
+         will would shall should ought_to ought had_better supposed_to of for with by at into onto as about from it its oneself and or but so then also too just really actually basically simply exactly please kindly \
          pls plz hi hello hey dear thanks thank thanks_a_lot thank_you thx cheers sorry ok okay well yes yeah oh um \
          excuse_me tell_me let_me_know let_me let_me_see could_you can_you would_you will_you \
          want wanna like_to would_like i'd_like love wonder wondering know know_how give_me show_me help_me need_to_know \
@@ -64,6 +64,8 @@ pub(super) const LISTS: &[(List, &str)] = &[
     (List::Way, "way ways method methods approach means"),
     (List::Marker, "than versus against behind between through"),
     (List::Particle, "on off up down out in"),
+    (List::Me, "i me my mine we us our ours myself"),
+    (List::You, "you your yours yourself"),
     (List::Him, "he him his himself"),
     (List::Her, "she her hers herself"),
     (

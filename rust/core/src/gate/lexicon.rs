@@ -80,6 +80,9 @@ pub(super) enum List {
     Modal(Modal),
     /// Puts what follows it in a relation to the rest.
     Marker,
+    /// Who speaks, who is spoken to, and two of whom is spoken.
+    Me,
+    You,
     Him,
     Her,
     Number,

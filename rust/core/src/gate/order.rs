@@ -130,7 +130,7 @@ fn objects(side: &Side<'_, '_>, at: usize) -> Vec<usize> {
             is_open = token.is_han && found.len() < MAX_NAME;
         } else if is_conjunction(token) {
             is_open = true;
-        } else if !found.is_empty() || token.list != List::Filler {
+        } else if !found.is_empty() {
             break;
         }
     }
