@@ -807,7 +807,7 @@ def gate(text: str, cached_text: str) -> bool:
 
     Vectors tell what texts are about, not what they say of it: "enable" and "disable", 3 and 5, Oslo and Bergen, "from A to B"
     and "from B to A" are nearer to each other than many a paraphrase. This reads both texts and refuses what differs in
-    negation, numbers, names, codes, quotations, opposites, quantities, the question word or who does what to whom, and texts of
+    negation, numbers, names, persons, codes, quotations, opposites, quantities, the question word or who does what to whom, and texts of
     nearly the same words where what differs is not known to say the same. It is the default `gate` of `SemanticCache`, and
     knows English and Chinese; of other languages only numbers, names, codes, order and nearly the same words.
 
