@@ -210,7 +210,7 @@ discover discovered discovery
 describe description
 explain explanation clarify
 compare contrast
-end finish over
+end finish
 allow permit let
 forbid prohibit ban
 need require requires required necessity
@@ -269,7 +269,6 @@ point_out indicate
 turn_into convert become transform
 throw toss
 cook prepare
-bake roast
 clean wash
 erase wipe
 guess estimate
