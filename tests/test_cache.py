@@ -1,4 +1,4 @@
-"""VectorCache through Python: keys and vectors, limits, tenants, time, threads, and every bad input."""
+"""VectorCache through Python: keys and vectors, limits, tenants, time and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import random
 import subprocess
 import sys
-import threading
 import weakref
 from collections import OrderedDict
 from typing import Any
@@ -383,161 +382,6 @@ def test_put_copies_the_callers_array() -> None:
     assert cache.get("a").vector.tolist() == [1, 0]  # type: ignore[union-attr]
 
 
-def readonly(vector: Any) -> Any:
-    vector.flags.writeable = False
-    return vector
-
-
-@pytest.mark.parametrize(
-    "vector",
-    [
-        [3, 4],
-        (3.0, 4.0),
-        np.array([3, 4]),
-        np.array([3, 4], np.float64),
-        np.array([3, 4], np.float16),
-        np.array([3, 4], np.uint8),
-        np.array([3, 4], ">f4"),
-        np.array([3, 4], np.float32),
-        np.array([3, 9, 4, 9], np.float32)[::2],
-        np.array([4, 3], np.float32)[::-1],
-        np.array([[3, 9], [4, 9]], np.float32)[:, 0],
-        readonly(np.array([3, 4], np.float32)),
-        np.array([3, 4], np.float32).data,
-        np.frombuffer(b"x" + np.array([3, 4], np.float32).tobytes(), np.float32, offset=1),
-    ],
-    ids=repr,
-)
-def test_put_takes_any_row_of_numbers(vector: Any) -> None:
-    cache = VectorCache(2, capacity=2)
-    cache.put("a", vector)
-    assert cache.get("a").vector.tolist() == pytest.approx([0.6, 0.8])  # type: ignore[union-attr]
-    assert cache.lookup(vector, 0.999) is not None
-    assert len(cache.search(vector)) == 1
-
-
-@pytest.mark.parametrize(
-    ("vector", "match"),
-    [
-        ([math.nan, 1], "number 0 of the vector is NaN or infinite"),
-        ([1, math.inf], "number 1 of the vector is NaN or infinite"),
-        ([0, 0], "all zeros"),
-        ([0.0, -0.0], "all zeros"),
-        ([], r"vector has 0 numbers; it must be float32, shape \(2,\)"),
-        ([1], "vector has 1 numbers"),
-        ([1, 2, 3], "vector has 3 numbers"),
-        (np.ones(3, np.float32), "vector has 3 numbers"),
-        ([[1, 2]], r"vector has shape \(1, 2\)"),
-        (np.ones((1, 2), np.float32), r"vector has shape \(1, 2\)"),
-        (np.float32(1), r"vector has shape \(\)"),
-        ([[1], [2, 3]], "vector is of type list and no array of numbers"),
-        ([True, False], "dtype bool"),
-        ([1j, 2], "dtype complex128"),
-        (["1", "2"], "dtype str"),
-        ([None, None], "dtype object"),
-        ([10**400, 1], "dtype object"),
-        (None, "vector is None"),
-        ("ab", "vector is of type str"),
-        (b"12345678", "vector is of type bytes"),
-        ({1: 2}, "vector is of type dict"),
-        ([1e300, 1], "vector is of type list and no array of numbers"),  # the overflow is a warning, which tests raise
-    ],
-    ids=repr,
-)
-def test_vector_that_is_none_is_refused_and_changes_nothing(vector: Any, match: str) -> None:
-    cache = cache_of(a=[1, 0])
-    before = cache.stats()
-    with pytest.raises(CacheError, match=match):
-        cache.put("a", vector, "other")
-    with pytest.raises(CacheError, match=match):
-        cache.lookup(vector, 0.9)
-    with pytest.raises(CacheError, match=match):
-        cache.search(vector)
-    assert cache.stats() == before
-    assert cache.get("a").value == "value of a"  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e30])
-def test_put_vector_of_any_scale_is_stored_at_unit_length(scale: float) -> None:
-    cache = VectorCache(2, capacity=2)
-    cache.put("a", [3 * scale, 4 * scale])
-    assert cache.get("a").vector.tolist() == pytest.approx([0.6, 0.8])  # type: ignore[union-attr]
-    assert cache.lookup([scale, scale], 0.9).score == pytest.approx(1.4 / math.sqrt(2))  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        ({"dim": 0}, "dim is 0"),
-        ({"dim": -5}, "dim is -5"),
-        ({"dim": 65_537}, "dim is 65537; it must be from 1 to 65536"),
-        ({"dim": 10**30}, "dim is"),
-        ({"dim": 2.0}, "dim is of type float"),
-        ({"dim": "2"}, "dim is of type str"),
-        ({"dim": True}, "dim is of type bool"),
-        ({"capacity": None}, "neither capacity nor max_bytes is given"),
-        ({"capacity": 0}, "capacity is 0"),
-        ({"capacity": -1}, "capacity is -1"),
-        ({"capacity": 1.5}, "capacity is of type float"),
-        ({"max_bytes": 0}, "max_bytes is 0"),
-        ({"max_bytes": -(10**30)}, r"max_bytes is below -2\*\*63"),
-        ({"max_bytes": "1GB"}, "max_bytes is of type str"),
-        ({"time_to_live_s": 0}, "time_to_live_s is 0"),
-        ({"time_to_live_s": -1.5}, "time_to_live_s is -1.5"),
-        ({"time_to_live_s": math.nan}, "time_to_live_s is NaN"),
-        ({"time_to_live_s": math.inf}, "time_to_live_s is inf"),
-        ({"time_to_live_s": "60"}, "time_to_live_s is of type str"),
-        ({"time_to_live_s": 10**400}, "time_to_live_s is too large"),
-        ({"policy": "lfu"}, 'policy is "lfu"; it must be "lru" or "s3fifo" or "gdsf"'),
-        ({"policy": None}, "policy is None"),
-        ({"metric": "l2"}, 'metric is "l2"; it must be "cosine"'),
-        ({"clock": 5}, "clock is of type int"),
-    ],
-    ids=repr,
-)
-def test_constructor_bad_option_is_a_cache_error(options: dict[str, Any], match: str) -> None:
-    with pytest.raises(CacheError, match=match):
-        VectorCache(**{"dim": 2, "capacity": 10, **options})
-
-
-@pytest.mark.parametrize(
-    ("call", "match"),
-    [
-        (lambda c: c.put(5, [1, 0]), "key is of type int"),
-        (lambda c: c.put(b"a", [1, 0]), "key is of type bytes"),
-        (lambda c: c.put("a", [1, 0], 5), "value is of type int; it must be bytes, a str or None"),
-        (lambda c: c.put("a", [1, 0], bytearray(b"x")), "value is of type bytearray"),
-        (lambda c: c.put("a", [1, 0], tenant=5), "tenant is of type int"),
-        (lambda c: c.put("a", [1, 0], model_id=b""), "model_id is of type bytes"),
-        (lambda c: c.put("a", [1, 0], pinned=1), "pinned is of type int"),
-        (lambda c: c.put("a", [1, 0], time_to_live_s=0.0), "time_to_live_s is 0"),
-        (lambda c: c.put("a", [1, 0], cost=-1), "cost is -1"),
-        (lambda c: c.put("a", [1, 0], cost=math.nan), "cost is NaN"),
-        (lambda c: c.put("a", [1, 0], cost=math.inf), "cost is inf"),
-        (lambda c: c.put("a", [1, 0], cost=True), "cost is of type bool"),
-        (lambda c: c.get(None), "key is None"),
-        (lambda c: c.get("a", tenant=5), "tenant is of type int"),
-        (lambda c: c.remove(5), "key is of type int"),
-        (lambda c: c.lookup([1, 0], 1.0001), r"threshold is 1.0001; it must be a float from -1 to 1"),
-        (lambda c: c.lookup([1, 0], -2), "threshold is -2"),
-        (lambda c: c.lookup([1, 0], math.nan), "threshold is NaN"),
-        (lambda c: c.lookup([1, 0], True), "threshold is of type bool"),  # noqa: FBT003
-        (lambda c: c.lookup([1, 0], "0.9"), "threshold is of type str"),
-        (lambda c: c.search([1, 0], 0), "top_k is 0"),
-        (lambda c: c.search([1, 0], -3), "top_k is -3"),
-        (lambda c: c.search([1, 0], 2.0), "top_k is of type float"),
-        (lambda c: c.search([1, 0], True), "top_k is of type bool"),  # noqa: FBT003
-        (lambda c: c.search([1, 0], tenant=None), "tenant is None"),
-    ],
-)
-def test_bad_argument_is_a_cache_error_and_changes_nothing(call: Any, match: str) -> None:
-    cache = cache_of(a=[1, 0])
-    before = cache.stats()
-    with pytest.raises(CacheError, match=match):
-        call(cache)
-    assert cache.stats() == before
-
-
 def test_costs_beyond_all_measure_do_no_harm() -> None:
     cache = VectorCache(2, capacity=3, policy="gdsf")
     for i in range(20):
@@ -570,81 +414,6 @@ def test_float32_in_and_out_by_key_loads_no_numpy() -> None:
         "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def run_threads(work: Any, n: int) -> None:
-    failures: list[BaseException] = []
-
-    def guarded(i: int) -> None:
-        try:
-            work(i)
-        except BaseException as error:  # noqa: BLE001  told by the main thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(i,)) for i in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_threads_search_and_write_at_once_with_right_results(policy: str) -> None:
-    n_threads, n_keys, dim = 8, 40, 16
-    shared = rows(n_keys, dim, seed=99)
-    cache = VectorCache(dim, capacity=n_threads * n_keys + n_keys, policy=policy, time_to_live_s=1000)
-    for i in range(n_keys):
-        cache.put(f"shared{i}", shared[i], f"shared{i}", tenant="shared", pinned=True)
-
-    def work(me: int) -> None:
-        own = rows(n_keys, dim, seed=me)
-        draw = random.Random(me)  # noqa: S311  no secrets here
-        tenant = f"tenant{me}"
-        present: set[int] = set()
-        for _ in range(400):
-            i = draw.randrange(n_keys)
-            what = draw.random()
-            if what < 0.4:
-                cache.put(f"key{i}", own[i], f"{me}/{i}", tenant=tenant)
-                present.add(i)
-            elif what < 0.5:
-                assert cache.remove(f"key{i}", tenant=tenant) == (i in present)
-                present.discard(i)
-            elif what < 0.7:
-                hit = cache.lookup(own[i], 0.999, tenant=tenant)
-                assert (hit.value if hit else None) == (f"{me}/{i}" if i in present else None)
-            elif what < 0.8:
-                entry = cache.get(f"key{i}", tenant=tenant)
-                assert (entry.value if entry else None) == (f"{me}/{i}" if i in present else None)
-            elif what < 0.9:
-                assert cache.lookup(shared[i], 0.999, tenant="shared").key == f"shared{i}"  # type: ignore[union-attr]
-                cache.put(f"shared{i}", shared[i], f"shared{i}", tenant="shared", pinned=True)
-            else:
-                found = cache.search(own[i], n_keys, tenant=tenant)
-                assert sorted(hit.key for hit in found) == sorted(f"key{j}" for j in present)
-
-    run_threads(work, n_threads)
-    assert cache.stats()["evictions"] == 0
-
-
-def test_threads_that_evict_each_others_entries_stay_within_the_limits() -> None:
-    cache = VectorCache(16, capacity=50, max_bytes=30_000)
-
-    def work(me: int) -> None:
-        own = rows(30, 16, seed=me)
-        tenant = str(me % 3)
-        for i in range(300):
-            cache.put(f"{me}/{i % 30}", own[i % 30], f"{tenant}", tenant=tenant)
-            for hit in cache.search(own[i % 7], 4, tenant=tenant):
-                assert hit.value == tenant
-            entry = cache.get(f"{me}/{i % 11}", tenant=tenant)
-            assert entry is None or (entry.value == tenant and entry.vector.shape == (16,))
-            stats = cache.stats()
-            assert stats["rows"] <= 50
-            assert stats["bytes"] <= 30_000
-
-    run_threads(work, 8)
 
 
 def test_repr_shows_keys_and_scores() -> None:

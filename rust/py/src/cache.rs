@@ -1,22 +1,20 @@
 //! `rolecore.VectorCache`: values by key and by the meaning of a vector, bounded, with tenants apart.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
-use rolecore_core::cache::{self, Address, Busy, Cache, Item, New, Policy, Scope, Settings, Store, Value};
+use pyo3::types::PyDict;
+use rolecore_core::cache::{Address, Busy, Cache, Item, New, Policy, Settings, Store};
 use rolecore_core::index::{Query, Row};
 
-use crate::arguments::{flag, float, kind, number_from, one_of, string, wrong_kind};
-use crate::buffers::array;
-use crate::errors::{ArgumentError, CacheError, CoreError};
-use crate::text::{bytes_of, from_bytes};
+use crate::arguments::{float, number_from, wrong_kind};
+use crate::cache_arguments::{
+    self, Name, Names, cost, metric, name, nanoseconds, pinned, policy, refused, threshold, to_nanoseconds, top_k,
+};
+use crate::entry::{Entry, Got, Hit};
+use crate::errors::{CacheError, CoreError};
 use crate::vector::numbers;
-
-const NANOSECONDS: f64 = 1e9;
-const POLICIES: [(&str, Policy); 3] = [("lru", Policy::Lru), ("s3fifo", Policy::S3Fifo), ("gdsf", Policy::Gdsf)];
 
 /// Values by key and by meaning: bounded in entries and bytes, with tenants that cannot see each other.
 ///
@@ -53,44 +51,6 @@ pub(crate) struct VectorCache {
     cache: Cache<Py<Entry>>,
     dim: usize,
     clock: Option<Py<PyAny>>,
-}
-
-/// What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then.
-#[pyclass(frozen, module = "rolecore")]
-pub(crate) struct Entry {
-    item: Arc<Item>,
-    expires_in_ns: Option<u64>,
-}
-
-/// An entry that was looked up.
-enum Got {
-    /// As it was put in: the same object for each look-up, which takes half the time.
-    Same(Py<Entry>),
-    /// One that has an end, or was found without the GIL.
-    New(Entry),
-}
-
-/// An entry that was found by its vector.
-#[pyclass(frozen, module = "rolecore")]
-pub(crate) struct Hit {
-    inner: cache::Hit,
-}
-
-/// A value as it was given.
-#[derive(IntoPyObject)]
-enum Given<'py> {
-    Bytes(Bound<'py, PyBytes>),
-    Text(Bound<'py, PyString>),
-}
-
-/// An argument that may be left out, and is whatever is given otherwise: None, too.
-#[derive(Clone, Copy)]
-struct Name<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
-
-/// A tenant and a model, as bytes.
-struct Names<'a> {
-    tenant: Cow<'a, [u8]>,
-    model_id: Cow<'a, [u8]>,
 }
 
 #[pymethods]
@@ -189,7 +149,7 @@ impl VectorCache {
     ) -> PyResult<()> {
         let names = Names::of(&tenant, &model_id)?;
         let key = name(key, "key")?;
-        let value = self::value(value)?;
+        let value = cache_arguments::value(value)?;
         let row = Row::unit(&numbers(vector, self.dim)?).map_err(CoreError)?;
         let item = Arc::new(Item::new(&key, value, row, cost));
         let entry = Entry { item: Arc::clone(&item), expires_in_ns: None };
@@ -432,90 +392,6 @@ impl VectorCache {
     }
 }
 
-#[pymethods]
-impl Entry {
-    /// The key it was put in with.
-    #[getter]
-    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        from_bytes(py, self.item.key())
-    }
-
-    /// The value: bytes, a string or None.
-    #[getter]
-    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
-        value_of(py, &self.item)
-    }
-
-    /// The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing.
-    #[getter]
-    fn vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        array(py, &self.item)
-    }
-
-    /// Seconds it was still good for when it was looked up; None without an end.
-    #[getter]
-    #[expect(clippy::cast_precision_loss, reason = "seconds need no more digits than a float has")]
-    fn expires_in_s(&self) -> Option<f64> {
-        self.expires_in_ns.map(|ns| ns as f64 / NANOSECONDS)
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("Entry(key={})", self.key(py)?.repr()?))
-    }
-}
-
-#[pymethods]
-impl Hit {
-    /// The key of the entry.
-    #[getter]
-    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        from_bytes(py, self.inner.item.key())
-    }
-
-    /// The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one.
-    #[getter]
-    fn score(&self) -> f64 {
-        self.inner.score
-    }
-
-    /// The value: bytes, a string or None.
-    #[getter]
-    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
-        value_of(py, &self.inner.item)
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("Hit(key={}, score={:?})", self.key(py)?.repr()?, self.inner.score))
-    }
-}
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Name<'a, 'py> {
-    type Error = PyErr;
-
-    fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Self(Some(given)))
-    }
-}
-
-impl Got {
-    fn new(found: &cache::Entry<'_, Py<Entry>>) -> Self {
-        Self::New(Entry { item: Arc::clone(found.item), expires_in_ns: found.expires_in_ns })
-    }
-}
-
-impl<'py> IntoPyObject<'py> for Got {
-    type Target = Entry;
-    type Output = Bound<'py, Entry>;
-    type Error = PyErr;
-
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, Entry>> {
-        match self {
-            Self::Same(entry) => Ok(entry.into_bound(py)),
-            Self::New(entry) => Bound::new(py, entry),
-        }
-    }
-}
-
 impl VectorCache {
     /// Runs `f`; without the GIL where that has to wait.
     fn run<T: Send>(
@@ -540,102 +416,4 @@ impl VectorCache {
         }
         Ok(Some(to_nanoseconds(seconds)))
     }
-}
-
-impl<'a> Names<'a> {
-    #[inline]
-    fn of(tenant: &'a Name<'_, '_>, model_id: &'a Name<'_, '_>) -> PyResult<Self> {
-        if tenant.0.is_none() && model_id.0.is_none() {
-            return Ok(Self { tenant: Cow::default(), model_id: Cow::default() });
-        }
-        let of =
-            |given: &'a Name<'_, '_>, what| given.0.as_deref().map_or(Ok(Cow::default()), |given| name(given, what));
-        Ok(Self { tenant: of(tenant, "tenant")?, model_id: of(model_id, "model_id")? })
-    }
-
-    fn scope(&self) -> Scope<'_> {
-        Scope { tenant: &self.tenant, model_id: &self.model_id }
-    }
-}
-
-/// What is wrong with an argument of a cache is a CacheError.
-fn refused<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<T> {
-    result.map_err(|error| {
-        if error.is_instance_of::<ArgumentError>(py) { CacheError::new_err(error.value(py).to_string()) } else { error }
-    })
-}
-
-fn name<'a>(given: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, [u8]>> {
-    match given.cast::<PyString>() {
-        Ok(text) => bytes_of(text),
-        Err(_) => refused(given.py(), string(given, what).map(|_| Cow::default())),
-    }
-}
-
-fn value(given: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
-    let Some(given) = given else { return Ok(Value::Nothing) };
-    if let Ok(bytes) = given.cast::<PyBytes>() {
-        return Ok(Value::Bytes(bytes.as_bytes().into()));
-    }
-    if let Ok(text) = given.cast::<PyString>() {
-        return Ok(Value::Text(bytes_of(text)?.into()));
-    }
-    Err(CacheError::new_err(format!("value is {}; it must be bytes, a str or None", kind(given))))
-}
-
-fn value_of<'py>(py: Python<'py>, item: &Item) -> PyResult<Option<Given<'py>>> {
-    Ok(match item.value() {
-        Value::Nothing => None,
-        Value::Bytes(bytes) => Some(Given::Bytes(PyBytes::new(py, bytes))),
-        Value::Text(text) => Some(Given::Text(from_bytes(py, text)?)),
-    })
-}
-
-fn policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {
-    refused(given.py(), one_of(given, "policy", &POLICIES))
-}
-
-fn metric(given: &Bound<'_, PyAny>) -> PyResult<()> {
-    refused(given.py(), one_of(given, "metric", &[("cosine", ())]))
-}
-
-fn pinned(given: &Bound<'_, PyAny>) -> PyResult<bool> {
-    refused(given.py(), flag(given, "pinned"))
-}
-
-fn top_k(given: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let number = refused(given.py(), number_from(1, given, "top_k"))?;
-    Ok(usize::try_from(number).unwrap_or(usize::MAX))
-}
-
-fn threshold(given: &Bound<'_, PyAny>) -> PyResult<f64> {
-    within(given, "threshold", "a float from -1 to 1", |threshold| (-1.0..=1.0).contains(&threshold))
-}
-
-fn cost(given: &Bound<'_, PyAny>) -> PyResult<f64> {
-    within(given, "cost", "a finite float from 0", |cost| cost.is_finite() && cost >= 0.0)
-}
-
-fn nanoseconds(time_to_live_s: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
-    let Some(given) = time_to_live_s else { return Ok(None) };
-    let is_time = |seconds: f64| seconds.is_finite() && seconds > 0.0;
-    let seconds = within(given, "time_to_live_s", "a finite float above 0, or None", is_time)?;
-    Ok(Some(to_nanoseconds(seconds).max(1)))
-}
-
-fn within(given: &Bound<'_, PyAny>, name: &str, expected: &str, is_within: impl Fn(f64) -> bool) -> PyResult<f64> {
-    let number = refused(given.py(), float(given, name, expected))?;
-    if is_within(number) {
-        return Ok(number);
-    }
-    Err(CacheError::new_err(format!("{name} is {number}; it must be {expected}")))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative; past 584 years it stays there"
-)]
-fn to_nanoseconds(seconds: f64) -> u64 {
-    (seconds * NANOSECONDS).round() as u64
 }

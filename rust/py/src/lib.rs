@@ -7,7 +7,9 @@ mod arguments;
 mod buffers;
 mod build_info;
 mod cache;
+mod cache_arguments;
 mod embedder;
+mod entry;
 mod errors;
 mod gate;
 mod hashing;
@@ -33,7 +35,9 @@ mod _core {
     #[pymodule_export]
     use crate::build_info::build_info;
     #[pymodule_export]
-    use crate::cache::{Entry, Hit, VectorCache};
+    use crate::cache::VectorCache;
+    #[pymodule_export]
+    use crate::entry::{Entry, Hit};
     #[pymodule_export]
     use crate::gate::{gate_reason, passes};
     #[pymodule_export]

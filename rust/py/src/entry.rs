@@ -1,0 +1,123 @@
+//! `rolecore.Entry` and `rolecore.Hit`: what a cache found, by key and by vector.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use rolecore_core::cache::{self, Item, Value};
+
+use crate::buffers::array;
+use crate::cache_arguments::NANOSECONDS;
+use crate::text::from_bytes;
+
+/// What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Entry {
+    pub(crate) item: Arc<Item>,
+    pub(crate) expires_in_ns: Option<u64>,
+}
+
+/// An entry that was looked up.
+pub(crate) enum Got {
+    /// As it was put in: the same object for each look-up, which takes half the time.
+    Same(Py<Entry>),
+    /// One that has an end, or was found without the GIL.
+    New(Entry),
+}
+
+/// An entry that was found by its vector.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Hit {
+    pub(crate) inner: cache::Hit,
+}
+
+/// A value as it was given.
+#[derive(IntoPyObject)]
+pub(crate) enum Given<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Text(Bound<'py, PyString>),
+}
+
+#[pymethods]
+impl Entry {
+    /// The key it was put in with.
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        from_bytes(py, self.item.key())
+    }
+
+    /// The value: bytes, a string or None.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
+        value_of(py, &self.item)
+    }
+
+    /// The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing.
+    #[getter]
+    fn vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        array(py, &self.item)
+    }
+
+    /// Seconds it was still good for when it was looked up; None without an end.
+    #[getter]
+    #[expect(clippy::cast_precision_loss, reason = "seconds need no more digits than a float has")]
+    fn expires_in_s(&self) -> Option<f64> {
+        self.expires_in_ns.map(|ns| ns as f64 / NANOSECONDS)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("Entry(key={})", self.key(py)?.repr()?))
+    }
+}
+
+#[pymethods]
+impl Hit {
+    /// The key of the entry.
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        from_bytes(py, self.inner.item.key())
+    }
+
+    /// The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one.
+    #[getter]
+    fn score(&self) -> f64 {
+        self.inner.score
+    }
+
+    /// The value: bytes, a string or None.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
+        value_of(py, &self.inner.item)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("Hit(key={}, score={:?})", self.key(py)?.repr()?, self.inner.score))
+    }
+}
+
+impl Got {
+    pub(crate) fn new(found: &cache::Entry<'_, Py<Entry>>) -> Self {
+        Self::New(Entry { item: Arc::clone(found.item), expires_in_ns: found.expires_in_ns })
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Got {
+    type Target = Entry;
+    type Output = Bound<'py, Entry>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, Entry>> {
+        match self {
+            Self::Same(entry) => Ok(entry.into_bound(py)),
+            Self::New(entry) => Bound::new(py, entry),
+        }
+    }
+}
+
+fn value_of<'py>(py: Python<'py>, item: &Item) -> PyResult<Option<Given<'py>>> {
+    Ok(match item.value() {
+        Value::Nothing => None,
+        Value::Bytes(bytes) => Some(Given::Bytes(PyBytes::new(py, bytes))),
+        Value::Text(text) => Some(Given::Text(from_bytes(py, text)?)),
+    })
+}
