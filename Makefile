@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens check-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens check-tokens gate false-hits eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -59,6 +59,9 @@ check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tok
 
 gate: .venv/.made ## count the kernels' instructions with valgrind and compare with the record
 	@$(PY) benches/rust/gate.py
+
+false-hits: .venv-bench/.cache-peers ## how many questions that must not match hit a semantic cache, without and with the gate
+	@.venv-bench/bin/python benches/false_hits $(if $(SHOW),--show)
 
 eval: .venv/.built ## check what windows keep of recorded talk: make eval DATA=folder or files
 	@$(PY) benches/eval "$(DATA)"
@@ -138,6 +141,9 @@ endif
 
 .venv-bench/.token-peers: .venv-bench/.made benches/python/requirements-token-peers.txt
 	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-token-peers.txt && touch $@
+
+.venv-bench/.cache-peers: .venv-bench/.made benches/python/requirements-cache-peers.txt
+	@.venv-bench/bin/python -m pip install --quiet --no-deps -r benches/python/requirements-cache-peers.txt && touch $@
 
 .venv-ablation/.made: .venv/.built
 	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from rolecore._core import VectorCache as VectorCache
     from rolecore._core import Window as Window
     from rolecore._core import compute_retain_ratio as compute_retain_ratio
+    from rolecore._core import gate as gate
+    from rolecore._core import gate_reason as gate_reason
     from rolecore._core import tokenizer as tokenizer
+    from rolecore.cache import Explanation as Explanation
+    from rolecore.cache import SemanticCache as SemanticCache
+    from rolecore.cached_embedder import CachedEmbedder as CachedEmbedder
     from rolecore.context import fit as fit
     from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
     from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
@@ -74,6 +79,11 @@ _HOME = {
     "tokenizer": "_core",
     "RetainController": "_core",
     "compute_retain_ratio": "_core",
+    "CachedEmbedder": "cached_embedder",
+    "Explanation": "cache",
+    "SemanticCache": "cache",
+    "gate": "_core",
+    "gate_reason": "_core",
     "Memory": "memory",
     "MemoryProbe": "memory",
     "Embedder": "types",

@@ -8,6 +8,7 @@ mod compress;
 mod cut;
 pub mod embed;
 pub mod error;
+pub mod gate;
 pub mod hashing;
 pub mod history;
 pub mod index;

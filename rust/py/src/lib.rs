@@ -11,6 +11,7 @@ mod cache_arguments;
 mod embedder;
 mod entry;
 mod errors;
+mod gate;
 mod hashing;
 mod history;
 mod memory;
@@ -37,6 +38,8 @@ mod _core {
     use crate::cache::VectorCache;
     #[pymodule_export]
     use crate::entry::{Entry, Hit};
+    #[pymodule_export]
+    use crate::gate::{gate_reason, passes};
     #[pymodule_export]
     use crate::hashing::HashingEmbedder;
     #[pymodule_export]
