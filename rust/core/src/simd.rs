@@ -78,11 +78,11 @@ impl Reach {
     /// Whether a row of cap `(a, b)`, in parts, surely stays below the limit.
     #[inline(always)]
     fn is_below(&self, x: f32, h: f32, a: f32, b: f32) -> bool {
-        let (a, b) = (a * Self::PART, b * Self::PART);
+        let x_part = x * Self::PART;
         let to_go = self.limit - h;
-        let d = to_go - x * a;
-        let beyond = self.square - x * x;
-        x <= a * self.length && to_go > 0.0 && d > 0.0 && b * beyond < d * d
+        let d = (-x_part).mul_add(a, to_go);
+        let beyond = (-x).mul_add(x_part, self.square * Self::PART);
+        x <= a * (self.length * Self::PART) && to_go > 0.0 && b * beyond < d * d.abs()
     }
 }
 

@@ -3,13 +3,13 @@
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_loadu_si128, _mm_set1_epi32,
     _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
-    _mm256_and_si256, _mm256_blend_ps, _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cmp_ps,
-    _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16, _mm256_cvtepu16_epi32, _mm256_extracti128_si256,
-    _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
-    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute2x128_si256,
-    _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
-    _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    _mm256_and_si256, _mm256_andnot_ps, _mm256_blend_ps, _mm256_broadcastsi128_si256, _mm256_castsi256_si128,
+    _mm256_cmp_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16, _mm256_cvtepu16_epi32,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute_ps,
+    _mm256_permute2f128_ps, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16,
+    _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
 };
 
 use super::{HEAD, Line, ROWS, Reach};
@@ -119,24 +119,22 @@ pub(super) fn sketch(
             }
         }
 
-        let part = _mm256_set1_ps(Reach::PART);
         let all = |x: f32| _mm256_set1_ps(x);
+        let (sign, part) = (all(-0.0), all(Reach::PART));
         let (xs, hs) = (x.as_chunks_mut::<8>().0, h.as_chunks_mut::<8>().0);
         let quarters = [(s0, a0, b0), (s1, a1, b1), (s2, a2, b2), (s3, a3, b3)];
         for (k, (sum, a, b)) in quarters.into_iter().enumerate() {
-            let (a, b) = (_mm256_mul_ps(a, part), _mm256_mul_ps(b, part));
-            let x = _mm256_add_ps(_mm256_mul_ps(sum, all(reach.x_scale)), all(reach.x_base));
-            let h = _mm256_cvtepi32_ps(heads_of[k]);
-            let h = _mm256_add_ps(_mm256_mul_ps(h, all(reach.h_scale)), all(reach.h_base));
+            let x = _mm256_fmadd_ps(sum, all(reach.x_scale), all(reach.x_base));
+            let h = _mm256_fmadd_ps(_mm256_cvtepi32_ps(heads_of[k]), all(reach.h_scale), all(reach.h_base));
+            let x_part = _mm256_mul_ps(x, part);
             let to_go = _mm256_sub_ps(all(reach.limit), h);
-            let d = _mm256_sub_ps(to_go, _mm256_mul_ps(x, a));
-            let beyond = _mm256_sub_ps(all(reach.square), _mm256_mul_ps(x, x));
-            let rising = _mm256_cmp_ps::<_CMP_LE_OQ>(x, _mm256_mul_ps(a, all(reach.length)));
-            let short = _mm256_and_ps(
-                _mm256_cmp_ps::<_CMP_GT_OQ>(to_go, _mm256_setzero_ps()),
-                _mm256_cmp_ps::<_CMP_GT_OQ>(d, _mm256_setzero_ps()),
-            );
-            let less = _mm256_cmp_ps::<_CMP_LT_OQ>(_mm256_mul_ps(b, beyond), _mm256_mul_ps(d, d));
+            let d = _mm256_fnmadd_ps(x_part, a, to_go);
+            let beyond = _mm256_fnmadd_ps(x, x_part, all(reach.square * Reach::PART));
+            // With its sign: a negative one is less than any square.
+            let d_square = _mm256_mul_ps(d, _mm256_andnot_ps(sign, d));
+            let rising = _mm256_cmp_ps::<_CMP_LE_OQ>(x, _mm256_mul_ps(a, all(reach.length * Reach::PART)));
+            let short = _mm256_cmp_ps::<_CMP_GT_OQ>(to_go, _mm256_setzero_ps());
+            let less = _mm256_cmp_ps::<_CMP_LT_OQ>(_mm256_mul_ps(b, beyond), d_square);
             let below = _mm256_movemask_ps(_mm256_and_ps(_mm256_and_ps(rising, short), less));
             mask |= u64::from(!below.cast_unsigned() & 0xff) << (32 * side + 8 * k);
             store(x, &mut xs[4 * side + k]);

@@ -3,14 +3,15 @@
 use std::arch::x86_64::{
     __m128i, __m256i, __m512, __m512i, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_loadu_si128, _mm_shuffle_epi8,
     _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_dpbusd_epi32, _mm256_setzero_si256, _mm256_srli_epi16,
-    _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_ps, _mm512_and_si512, _mm512_broadcast_i32x4,
-    _mm512_castps_si512, _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8,
-    _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_inserti64x4,
+    _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_andnot_ps, _mm512_andnot_si512, _mm512_broadcast_i32x4, _mm512_castps_si512, _mm512_castsi256_si512,
+    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,
+    _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_inserti64x4,
     _mm512_load_si512, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask,
     _mm512_mask_sub_ps, _mm512_maskz_mov_ps, _mm512_mul_ps, _mm512_permute_ps, _mm512_permutex2var_epi16,
     _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
-    _mm512_sub_epi16, _mm512_sub_ps,
+    _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_slli_epi16, _mm512_srai_epi32, _mm512_srli_epi16,
+    _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_ps,
 };
 
 use super::avx2::{announce, four_sums, is_in_order, load_half, load_numbers, row_of};
@@ -170,23 +171,23 @@ pub(super) fn sketch(
         }
     }
 
-    let part = _mm512_set1_ps(Reach::PART);
     let all = |x: f32| _mm512_set1_ps(x);
+    let (sign, part) = (_mm512_set1_ps(-0.0), all(Reach::PART));
     let mut mask = 0;
     let (xs, hs) = (x.as_chunks_mut::<16>().0, h.as_chunks_mut::<16>().0);
     let quarters = [(s0, a0, b0), (s1, a1, b1), (s2, a2, b2), (s3, a3, b3)];
     for (k, (sum, a, b)) in quarters.into_iter().enumerate() {
-        let (a, b) = (_mm512_mul_ps(a, part), _mm512_mul_ps(b, part));
-        let x = _mm512_add_ps(_mm512_mul_ps(sum, all(reach.x_scale)), all(reach.x_base));
-        let h = _mm512_cvtepi32_ps(heads_of[k]);
-        let h = _mm512_add_ps(_mm512_mul_ps(h, all(reach.h_scale)), all(reach.h_base));
+        let x = _mm512_fmadd_ps(sum, all(reach.x_scale), all(reach.x_base));
+        let h = _mm512_fmadd_ps(_mm512_cvtepi32_ps(heads_of[k]), all(reach.h_scale), all(reach.h_base));
+        let x_part = _mm512_mul_ps(x, part);
         let to_go = _mm512_sub_ps(all(reach.limit), h);
-        let d = _mm512_sub_ps(to_go, _mm512_mul_ps(x, a));
-        let beyond = _mm512_sub_ps(all(reach.square), _mm512_mul_ps(x, x));
-        let below = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(x, _mm512_mul_ps(a, all(reach.length)));
+        let d = _mm512_fnmadd_ps(x_part, a, to_go);
+        let beyond = _mm512_fnmadd_ps(x, x_part, all(reach.square * Reach::PART));
+        // With its sign: a negative one is less than any square.
+        let d_square = _mm512_mul_ps(d, _mm512_andnot_ps(sign, d));
+        let below = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(x, _mm512_mul_ps(a, all(reach.length * Reach::PART)));
         let below = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(below, to_go, _mm512_setzero_ps());
-        let below = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(below, d, _mm512_setzero_ps());
-        let below = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(below, _mm512_mul_ps(b, beyond), _mm512_mul_ps(d, d));
+        let below = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(below, _mm512_mul_ps(b, beyond), d_square);
         mask |= u64::from(!below) << (16 * k);
         store(x, &mut xs[k]);
         store(h, &mut hs[k]);
@@ -225,7 +226,8 @@ pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], o
             row_of(codes, stride, rows[last.min(2)]).as_chunks::<64>(),
             row_of(codes, stride, rows[last]).as_chunks::<64>(),
         ];
-        let mut sums = [_mm512_setzero_si512(); 4];
+        // High nibbles stay where they are, which makes their products sixteen times as large.
+        let (mut low_sums, mut high_sums) = ([_mm512_setzero_si512(); 4], [_mm512_setzero_si512(); 4]);
         let [a, b, c, d] = &four;
         for ((((query, a), b), c), d) in wide.iter().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
             let query = query.as_chunks::<32>().0;
@@ -233,14 +235,14 @@ pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], o
             let high = two_halves(load_numbers(&query[1]), load_numbers(&query[3]));
             let codes = [load_64(a), load_64(b), load_64(c), load_64(d)];
             for k in 0..4 {
-                let codes = codes[k];
-                let sum = _mm512_dpbusd_epi32(sums[k], _mm512_and_si512(codes, nibble), low);
-                sums[k] = _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble), high);
+                low_sums[k] = _mm512_dpbusd_epi32(low_sums[k], _mm512_and_si512(codes[k], nibble), low);
+                high_sums[k] = _mm512_dpbusd_epi32(high_sums[k], _mm512_andnot_si512(nibble, codes[k]), high);
             }
         }
         let mut halves = [_mm256_setzero_si256(); 4];
         for k in 0..4 {
-            halves[k] = _mm256_add_epi32(_mm512_castsi512_si256(sums[k]), _mm512_extracti64x4_epi64::<1>(sums[k]));
+            let sums = _mm512_add_epi32(low_sums[k], _mm512_srai_epi32::<4>(high_sums[k]));
+            halves[k] = _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64::<1>(sums));
         }
         if let [low, high] = rest.as_chunks::<32>().0 {
             let (low, high) = (load_numbers(low), load_numbers(high));

@@ -1,7 +1,7 @@
 //! The definition of each kernel, in plain Rust: what every level must give, bit by bit.
 //!
 //! Sums of floats run in [`LANES`] lanes, which vector units of every width can do without changing a bit; products are
-//! never fused with sums. The bodies are inlined into functions that are compiled for a level; those that compilers make
+//! fused with sums only where it is written so. The bodies are inlined into functions that are compiled for a level; those that compilers make
 //! vector code of well have no other form.
 
 use super::{BATCH, CodeReach, HEAD, LANES, Line, ROWS, Reach, Sketched};
@@ -292,8 +292,8 @@ pub(super) fn sketch(
         }
         #[expect(clippy::cast_precision_loss, reason = "under 2^24")]
         let (sum, head_sum) = (sum as f32, head_sum as f32);
-        x[row] = sum * reach.x_scale + reach.x_base;
-        h[row] = head_sum * reach.h_scale + reach.h_base;
+        x[row] = sum.mul_add(reach.x_scale, reach.x_base);
+        h[row] = head_sum.mul_add(reach.h_scale, reach.h_base);
         let (a, b) = caps_of(caps, row);
         mask |= u64::from(!reach.is_below(x[row], h[row], a, b)) << row;
     }
