@@ -18,6 +18,7 @@ mod order;
 mod order_tests;
 mod put;
 mod s3fifo;
+mod snapshot;
 mod space;
 mod store;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use bytes::Parts;
 pub use item::{Item, Value};
 pub use order::Policy;
 pub use put::New;
+pub use snapshot::Overrides;
 pub use space::Scope;
 pub use store::{Busy, Store};
 
