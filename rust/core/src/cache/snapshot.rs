@@ -50,7 +50,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::expiry::NEVER;
 use super::item::Item;
@@ -140,7 +140,7 @@ impl<F> Cache<F> {
         settings.max_bytes = overrides.max_bytes.unwrap_or(settings.max_bytes);
         let time_to_live_ns = overrides.time_to_live_ns.or(settings.time_to_live_ns.take());
         let mut cache = Self::new(settings)?;
-        let store = cache.store.get_mut().expect("nobody else has seen this store");
+        let store = cache.store.get_mut().unwrap_or_else(PoisonError::into_inner);
         store.restore(&snapshot, now_ns, wall_ns)?;
         store.settings.time_to_live_ns = time_to_live_ns;
         Ok(cache)
@@ -150,11 +150,8 @@ impl<F> Cache<F> {
     ///
     /// # Errors
     /// What `face` returns.
-    ///
-    /// # Panics
-    /// When an earlier operation failed halfway.
     pub fn show<E>(&mut self, mut face: impl FnMut(&Arc<Item>) -> Result<F, E>) -> Result<(), E> {
-        let store = self.store.get_mut().expect("nobody else has it");
+        let store = self.store.get_mut().unwrap_or_else(PoisonError::into_inner);
         for node in store.nodes.iter_mut().flatten() {
             if node.face.is_none() && node.deadline_ns == NEVER {
                 node.face = Some(face(&node.item)?);

@@ -180,7 +180,7 @@ fn small() -> Vec<u8> {
     let text = Put { tenant: "acme".into(), ..Put::key("text") };
     let bytes = Put { value: Value::Bytes(b"\0\xff"[..].into()), is_pinned: true, ..Put::key("bytes") };
     let nothing = Put { value: Value::Nothing, row: [0.0, 0.0, 0.0, -1.0], ttl: Some(5000), ..Put::key("nothing") };
-    let settings = Settings { policy: Policy::S3Fifo, capacity: 7, ..NO_LIMIT };
+    let settings = Settings { capacity: 7, policy: Policy::S3Fifo, ..NO_LIMIT };
     let cache = cache_of(settings, &[text, bytes, nothing]);
     let folder = Folder::new();
     cache.save(&folder.file(), Some(NOW), WALL).unwrap();
@@ -211,7 +211,7 @@ proptest! {
         puts in puts(),
         uses in prop::collection::vec("[a-m]", 0..40),
     ) {
-        let cache = Plain::new(Settings { policy, capacity, ..NO_LIMIT }).unwrap();
+        let cache = Plain::new(Settings { capacity, policy, ..NO_LIMIT }).unwrap();
         for put in &puts {
             let _ = put.put_into(&cache);
         }
