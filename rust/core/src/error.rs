@@ -1,6 +1,8 @@
 //! The one error type of the core. The Python boundary maps each variant to one class of `rolecore.errors`.
 
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,6 +31,21 @@ pub enum Error {
     Tokenizer(String),
     /// A vector, key or value that a cache does not take, or a snapshot that is not one.
     Cache(String),
+    /// The operating system refuses to read or write a file.
+    Os {
+        /// Its number for the reason, where there is one.
+        errno: Option<i32>,
+        /// Its words for it.
+        why: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    pub(crate) fn os(error: &io::Error, path: &Path) -> Self {
+        Self::Os { errno: error.raw_os_error(), why: error.to_string(), path: path.to_owned() }
+    }
 }
 
 impl fmt::Display for Error {
@@ -37,6 +54,7 @@ impl fmt::Display for Error {
             Self::Argument(why) | Self::Tokenizer(why) | Self::Cache(why) | Self::Message { index: None, why } => {
                 f.write_str(why)
             }
+            Self::Os { why, path, .. } => write!(f, "{}: {why}", path.display()),
             Self::Message { index: Some(index), why } => write!(f, "message {index}: {why}"),
             Self::Budget { needed, budget } => write!(
                 f,

@@ -8,10 +8,11 @@ use pyo3::types::PyDict;
 use rolecore_core::cache::{Address, Busy, Cache, Item, New, Policy, Settings, Store};
 use rolecore_core::index::{Query, Row};
 
-use crate::arguments::{float, number_from, wrong_kind};
 use crate::cache_arguments::{
-    self, Name, Names, cost, metric, name, nanoseconds, pinned, policy, refused, threshold, to_nanoseconds, top_k,
+    self, Name, Names, cost, metric, name, nanoseconds, number, overrides, pinned, policy, threshold, top_k,
 };
+use crate::cache_report::{counts, parts_of_memory};
+use crate::clock::{time, wall_ns};
 use crate::entry::{Entry, Got, Hit};
 use crate::errors::{CacheError, CoreError};
 use crate::vector::numbers;
@@ -49,7 +50,6 @@ use crate::vector::numbers;
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct VectorCache {
     cache: Cache<Py<Entry>>,
-    dim: usize,
     clock: Option<Py<PyAny>>,
 }
 
@@ -79,29 +79,23 @@ impl VectorCache {
         clock: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let () = metric;
-        let whole = |value: &Bound<'_, PyAny>, name| {
-            let number = refused(value.py(), number_from(1, value, name))?;
-            Ok::<_, PyErr>(usize::try_from(number).unwrap_or(usize::MAX))
-        };
-        let dim = whole(dim, "dim")?;
-        let limit = |value: Option<_>, name| value.map_or(Ok(usize::MAX), |value| whole(value, name));
-        if capacity.is_none() && max_bytes.is_none() {
+        let dim = number(dim, "dim")?;
+        let limits = overrides(capacity, max_bytes, time_to_live_s)?;
+        if limits.capacity.is_none() && limits.max_bytes.is_none() {
             return Err(CacheError::new_err(
                 "neither capacity nor max_bytes is given; give one, or the cache would grow without end",
             ));
         }
         let settings = Settings {
             dim,
-            capacity: limit(capacity, "capacity")?,
-            max_bytes: limit(max_bytes, "max_bytes")?,
-            time_to_live_ns: nanoseconds(time_to_live_s)?,
+            capacity: limits.capacity.unwrap_or(usize::MAX),
+            max_bytes: limits.max_bytes.unwrap_or(usize::MAX),
+            time_to_live_ns: limits.time_to_live_ns,
             policy,
         };
-        if let Some(clock) = clock.as_ref().filter(|clock| !clock.is_callable()) {
-            return refused(clock.py(), Err(wrong_kind(clock, "clock", "a function that returns seconds, or None")));
-        }
+        let clock = cache_arguments::clock(clock)?;
         let cache = Cache::new(settings).map_err(CoreError)?;
-        Ok(Self { cache, dim, clock: clock.map(Bound::unbind) })
+        Ok(Self { cache, clock })
     }
 
     /// Put an entry in; one of the same key is replaced.
@@ -150,7 +144,7 @@ impl VectorCache {
         let names = Names::of(&tenant, &model_id)?;
         let key = name(key, "key")?;
         let value = cache_arguments::value(value)?;
-        let row = Row::unit(&numbers(vector, self.dim)?).map_err(CoreError)?;
+        let row = Row::unit(&numbers(vector, self.cache.dim())?).map_err(CoreError)?;
         let item = Arc::new(Item::new(&key, value, row, cost));
         let entry = Entry { item: Arc::clone(&item), expires_in_ns: None };
         let mut new = New {
@@ -190,12 +184,7 @@ impl VectorCache {
         let key = name(key, "key")?;
         let at = Address { scope: names.scope(), key: &key };
         let now = self.now(py)?;
-        let same = |store: &mut Store<Py<Entry>>| {
-            Ok(store.get(at, now).map(|found| match found.face {
-                Some(face) => Got::Same(face.clone_ref(py)),
-                None => Got::new(&found),
-            }))
-        };
+        let same = |store: &mut Store<Py<Entry>>| Ok(store.get(at, now).map(|found| Got::same(py, &found)));
         if let Some(got) = self.cache.try_run(same).map_err(CoreError)? {
             return Ok(got);
         }
@@ -237,7 +226,7 @@ impl VectorCache {
         model_id: Name<'_, '_>,
     ) -> PyResult<Option<Hit>> {
         let names = Names::of(&tenant, &model_id)?;
-        let vector = numbers(vector, self.dim)?;
+        let vector = numbers(vector, self.cache.dim())?;
         let query = Query::new(&vector).map_err(CoreError)?;
         let now = self.now(py)?;
         let found = py.detach(|| self.cache.lookup(names.scope(), &query, threshold, now)).map_err(CoreError)?;
@@ -278,7 +267,7 @@ impl VectorCache {
         model_id: Name<'_, '_>,
     ) -> PyResult<Vec<Hit>> {
         let names = Names::of(&tenant, &model_id)?;
-        let vector = numbers(vector, self.dim)?;
+        let vector = numbers(vector, self.cache.dim())?;
         let query = Query::new(&vector).map_err(CoreError)?;
         let now = self.now(py)?;
         let found = py.detach(|| self.cache.search(names.scope(), &query, top_k, now)).map_err(CoreError)?;
@@ -332,25 +321,14 @@ impl VectorCache {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let now = self.now(py)?;
         let stats = self.run(py, |store| store.stats(now))?;
-        let dict = PyDict::new(py);
-        dict.set_item("hits_exact", stats.hits_exact)?;
-        dict.set_item("hits_semantic", stats.hits_semantic)?;
-        dict.set_item("misses", stats.misses)?;
-        dict.set_item("puts", stats.puts)?;
-        dict.set_item("evictions", stats.evictions)?;
-        dict.set_item("expiries", stats.expiries)?;
-        dict.set_item("tokens_saved", stats.tokens_saved)?;
-        dict.set_item("rows", stats.rows)?;
-        dict.set_item("pinned", stats.pinned)?;
-        dict.set_item("spaces", stats.spaces)?;
-        dict.set_item("bytes", stats.bytes)?;
-        Ok(dict)
+        counts(py, &stats)
     }
 
     /// Return the bytes that are taken, by what they hold.
     ///
     /// Returns:
-    ///     rows: the vectors; codes: what the index holds beside them; keys; values; nodes: what ties entries together and keeps
+    ///     rows: the vectors; mapped: those of a loaded cache, which are read in the snapshot's file, in pages that the system takes
+    ///     back when memory is short; codes: what the index holds beside them; keys; values; nodes: what ties entries together and keeps
     ///     their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
     ///     that are gone and still held as an Entry, a Hit or an array, which no limit counts.
     ///
@@ -358,16 +336,79 @@ impl VectorCache {
     #[pyo3(signature = () -> "dict[str, int]")]
     fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (parts, viewed) = self.run(py, |store| Ok(store.memory()))?;
-        let dict = PyDict::new(py);
-        dict.set_item("rows", parts.rows)?;
-        dict.set_item("codes", parts.codes)?;
-        dict.set_item("keys", parts.keys)?;
-        dict.set_item("values", parts.values)?;
-        dict.set_item("nodes", parts.nodes)?;
-        dict.set_item("tables", parts.tables)?;
-        dict.set_item("total", parts.total())?;
-        dict.set_item("viewed", viewed)?;
-        Ok(dict)
+        parts_of_memory(py, &parts, viewed)
+    }
+
+    /// Write the cache to a file: all of it, or nothing.
+    ///
+    /// Args:
+    ///     path: of the file. One that is there is replaced in one step, with a new file beside it that is complete and on disk; a
+    ///         symbolic link is replaced, not followed. A cache that was loaded from the old file is not disturbed.
+    ///
+    /// Raises:
+    ///     OSError: the file cannot be written. What was at `path` is still there, and no other file is left.
+    ///     CacheError: `path` is no path.
+    ///
+    /// Cost: O(bytes of the cache), without the GIL; others can use the cache meanwhile. What is written was there at one moment.
+    #[pyo3(signature = (path: "str | os.PathLike[str]"), text_signature = "($self, path)")]
+    fn save(&self, py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
+        let path = cache_arguments::path(path)?;
+        let now = self.now(py)?;
+        Ok(py.detach(|| self.cache.save(&path, now, wall_ns())).map_err(CoreError)?)
+    }
+
+    /// Return the cache that was saved to a file, with the settings it had.
+    ///
+    /// Its vectors are read where they are in the file, which may be replaced or deleted meanwhile, but must not be changed or shortened
+    /// in place; `save` never does that.
+    ///
+    /// Args:
+    ///     path: of the file.
+    ///     capacity: most entries from now on; None: as saved. Those that would be evicted next are left out.
+    ///     max_bytes: most bytes from now on; likewise.
+    ///     time_to_live_s: for entries that are put in from now on; None: as saved.
+    ///     clock: as in `VectorCache`. Time on disk counts: it is taken from the system's clock.
+    ///
+    /// Raises:
+    ///     OSError: the file cannot be read; FileNotFoundError: there is none.
+    ///     CacheError: an argument is not what it must be, the file is no snapshot or is damaged, or its pinned entries do not fit.
+    ///
+    /// Cost: O(bytes of the file), without the GIL: all of it is checked, and what searches need beside the vectors is made anew.
+    ///
+    /// Example:
+    ///     >>> import os, tempfile, rolecore
+    ///     >>> with tempfile.TemporaryDirectory() as folder:
+    ///     ...     rolecore.VectorCache(2, capacity=9).save(os.path.join(folder, "answers"))
+    ///     ...     rolecore.VectorCache.load(os.path.join(folder, "answers"))
+    ///     VectorCache(dim=2, rows=0)
+    #[staticmethod]
+    #[pyo3(
+        signature = (
+            path: "str | os.PathLike[str]",
+            *,
+            capacity: "int | None" = None,
+            max_bytes: "int | None" = None,
+            time_to_live_s: "float | None" = None,
+            clock: "collections.abc.Callable[[], float] | None" = None
+        ) -> "VectorCache",
+        text_signature = "(path, *, capacity=None, max_bytes=None, time_to_live_s=None, clock=None)"
+    )]
+    fn load(
+        py: Python<'_>,
+        path: &Bound<'_, PyAny>,
+        capacity: Option<&Bound<'_, PyAny>>,
+        max_bytes: Option<&Bound<'_, PyAny>>,
+        time_to_live_s: Option<&Bound<'_, PyAny>>,
+        clock: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let path = cache_arguments::path(path)?;
+        let overrides = overrides(capacity, max_bytes, time_to_live_s)?;
+        let clock = cache_arguments::clock(clock)?;
+        let now = time(py, clock.as_ref())?;
+        let load = || Cache::load(&path, overrides, now, wall_ns());
+        let mut cache: Cache<Py<Entry>> = py.detach(load).map_err(CoreError)?;
+        cache.show(|item| Py::new(py, Entry { item: Arc::clone(item), expires_in_ns: None }))?;
+        Ok(Self { cache, clock })
     }
 
     /// Entries of all tenants that have not expired.
@@ -383,7 +424,7 @@ impl VectorCache {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("VectorCache(dim={}, rows={})", self.dim, self.__len__(py)?))
+        Ok(format!("VectorCache(dim={}, rows={})", self.cache.dim(), self.__len__(py)?))
     }
 
     /// Lets the cycle collector see the clock.
@@ -407,13 +448,6 @@ impl VectorCache {
 
     /// What the caller's clock says; asked before any lock is taken.
     fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
-        const EXPECTED: &str = "seconds, 0 or more";
-        let Some(clock) = &self.clock else { return Ok(None) };
-        let now = clock.bind(py).call0()?;
-        let seconds = refused(py, float(&now, "what clock returns", EXPECTED))?;
-        if !(seconds.is_finite() && seconds >= 0.0) {
-            return Err(CacheError::new_err(format!("what clock returns is {seconds}; it must be {EXPECTED}")));
-        }
-        Ok(Some(to_nanoseconds(seconds)))
+        time(py, self.clock.as_ref())
     }
 }

@@ -1,12 +1,14 @@
 //! Arguments of a cache read from Python: what is wrong with one is a CacheError.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use rolecore_core::cache::{Policy, Scope, Value};
+use rolecore_core::cache::{Overrides, Policy, Scope, Value};
 
-use crate::arguments::{flag, float, kind, number_from, one_of, string};
+use crate::arguments::{flag, float, kind, number_from, one_of, string, wrong_kind};
 use crate::errors::{ArgumentError, CacheError};
 use crate::text::bytes_of;
 
@@ -72,6 +74,45 @@ pub(crate) fn value(given: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
     Err(CacheError::new_err(format!("value is {}; it must be bytes, a str or None", kind(given))))
 }
 
+/// A whole number from 1.
+pub(crate) fn number(given: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
+    let number = refused(given.py(), number_from(1, given, name))?;
+    Ok(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+/// Limits, where they are given.
+pub(crate) fn overrides(
+    capacity: Option<&Bound<'_, PyAny>>,
+    max_bytes: Option<&Bound<'_, PyAny>>,
+    time_to_live_s: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Overrides> {
+    Ok(Overrides {
+        capacity: capacity.map(|given| number(given, "capacity")).transpose()?,
+        max_bytes: max_bytes.map(|given| number(given, "max_bytes")).transpose()?,
+        time_to_live_ns: nanoseconds(time_to_live_s)?,
+    })
+}
+
+pub(crate) fn clock(given: Option<Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    if let Some(clock) = given.as_ref().filter(|clock| !clock.is_callable()) {
+        return refused(clock.py(), Err(wrong_kind(clock, "clock", "a function that returns seconds, or None")));
+    }
+    Ok(given.map(Bound::unbind))
+}
+
+/// A path; what the caller's own `__fspath__` raises passes through.
+pub(crate) fn path(given: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    let py = given.py();
+    given.extract().map_err(|error: PyErr| {
+        let is_refusal = error.is_instance_of::<PyTypeError>(py);
+        if is_refusal {
+            CacheError::new_err(format!("path is {}; it must be a str or a path", kind(given)))
+        } else {
+            error
+        }
+    })
+}
+
 pub(crate) fn policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {
     refused(given.py(), one_of(given, "policy", &POLICIES))
 }
@@ -85,8 +126,7 @@ pub(crate) fn pinned(given: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 pub(crate) fn top_k(given: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let number = refused(given.py(), number_from(1, given, "top_k"))?;
-    Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    number(given, "top_k")
 }
 
 pub(crate) fn threshold(given: &Bound<'_, PyAny>) -> PyResult<f64> {

@@ -96,6 +96,10 @@ impl Hit {
 }
 
 impl Got {
+    pub(crate) fn same(py: Python<'_>, found: &cache::Entry<'_, Py<Entry>>) -> Self {
+        found.face.map_or_else(|| Self::new(found), |face| Self::Same(face.clone_ref(py)))
+    }
+
     pub(crate) fn new(found: &cache::Entry<'_, Py<Entry>>) -> Self {
         Self::New(Entry { item: Arc::clone(found.item), expires_in_ns: found.expires_in_ns })
     }

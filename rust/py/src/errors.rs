@@ -3,6 +3,7 @@
 //! Its test, a variant each, is `tests/test_errors.py`: a Rust test binary would have to link libpython, which a Python
 //! need not have as a library (Debian's has none without its -dev package).
 
+use pyo3::exceptions::PyOSError;
 use pyo3::import_exception;
 use pyo3::prelude::*;
 use rolecore_core::Error;
@@ -29,6 +30,12 @@ impl From<CoreError> for PyErr {
             Error::Argument(_) => ArgumentError::new_err(message),
             Error::Budget { needed, budget } => BudgetError::new_err((message, needed, budget)),
             Error::Cache(_) => CacheError::new_err(message),
+            // Python chooses the subclass by the number, FileNotFoundError and the like.
+            Error::Os { errno: Some(errno), path, .. } => Python::attach(|py| {
+                let why = py.import("os").and_then(|os| os.call_method1("strerror", (errno,)));
+                why.map_or_else(|error| error, |why| PyOSError::new_err((errno, why.unbind(), path)))
+            }),
+            Error::Os { errno: None, .. } => PyOSError::new_err(message),
             Error::Message { index, .. } => MessageError::new_err((message, index)),
             Error::Tokenizer(_) => TokenizerError::new_err(message),
         }

@@ -8,6 +8,8 @@ mod buffers;
 mod build_info;
 mod cache;
 mod cache_arguments;
+mod cache_report;
+mod clock;
 mod embedder;
 mod entry;
 mod errors;

@@ -7,6 +7,8 @@ use std::ops::{AddAssign, SubAssign};
 pub struct Parts {
     /// The float32 rows.
     pub rows: usize,
+    /// Rows that are read from a snapshot's file, in pages that the system takes back when memory is short.
+    pub mapped: usize,
     /// What the index holds beside them.
     pub codes: usize,
     /// The keys.
@@ -22,13 +24,14 @@ pub struct Parts {
 impl Parts {
     /// Of all parts.
     pub fn total(&self) -> usize {
-        self.rows + self.codes + self.keys + self.values + self.nodes + self.tables
+        self.rows + self.mapped + self.codes + self.keys + self.values + self.nodes + self.tables
     }
 }
 
 impl AddAssign for Parts {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;
+        self.mapped += other.mapped;
         self.codes += other.codes;
         self.keys += other.keys;
         self.values += other.values;
@@ -40,6 +43,7 @@ impl AddAssign for Parts {
 impl SubAssign for Parts {
     fn sub_assign(&mut self, other: Self) {
         self.rows -= other.rows;
+        self.mapped -= other.mapped;
         self.codes -= other.codes;
         self.keys -= other.keys;
         self.values -= other.values;

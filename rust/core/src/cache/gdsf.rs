@@ -2,8 +2,10 @@
 //!
 //! Source: Cherkasova, "Improving WWW proxies performance with greedy-dual-size-frequency caching policy", HP Labs 1998.
 
+use std::cmp::Ordering;
+
 use super::bytes::vec;
-use super::order::{NONE, Newcomer, grow};
+use super::order::{NONE, Newcomer, Standing, grow};
 
 #[derive(Debug, Default)]
 pub(super) struct Gdsf {
@@ -70,6 +72,25 @@ impl Gdsf {
         uses
     }
 
+    pub(super) fn standings(&self) -> Vec<(u32, Standing)> {
+        let mut in_order = self.heap.clone();
+        in_order.sort_unstable_by(|&a, &b| self.compare(a, b));
+        let standing = |id: u32| {
+            let Rank { uses, priority, .. } = self.ranks[id as usize];
+            (id, Standing { uses, is_main: false, priority: priority - self.level })
+        };
+        in_order.into_iter().map(standing).collect()
+    }
+
+    pub(super) fn restore(&mut self, id: u32, Standing { uses, priority, .. }: Standing) {
+        let rank = &mut self.ranks[id as usize];
+        rank.uses = uses;
+        rank.priority = (self.level + priority).min(f64::MAX);
+        let at = rank.at as usize;
+        self.sift_up(at);
+        self.sift_down(self.ranks[id as usize].at as usize);
+    }
+
     pub(super) fn bytes(&self) -> usize {
         vec(&self.heap) + vec(&self.ranks)
     }
@@ -90,8 +111,12 @@ impl Gdsf {
     }
 
     fn goes_first(&self, a: u32, b: u32) -> bool {
+        self.compare(a, b).is_lt()
+    }
+
+    fn compare(&self, a: u32, b: u32) -> Ordering {
         let (a, b) = (&self.ranks[a as usize], &self.ranks[b as usize]);
-        a.priority.total_cmp(&b.priority).then(a.used_at.cmp(&b.used_at)).is_lt()
+        a.priority.total_cmp(&b.priority).then(a.used_at.cmp(&b.used_at))
     }
 
     fn sift_up(&mut self, mut at: usize) {

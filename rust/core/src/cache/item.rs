@@ -67,8 +67,11 @@ impl Item {
             Value::Nothing => 0,
             Value::Bytes(value) | Value::Text(value) => allocation(value.len()),
         };
+        let row = size_of_val::<[f32]>(&self.row);
+        let (rows, mapped) = if self.row.is_mapped() { (0, row) } else { (shared(row), 0) };
         Parts {
-            rows: shared(size_of_val::<[f32]>(&self.row)),
+            rows,
+            mapped,
             keys: allocation(self.key.len()),
             values: value,
             nodes: shared(size_of::<Self>()) + FACE_BYTES,

@@ -1,6 +1,6 @@
 //! Least recently used: a list that every use moves an entry to the front of.
 
-use super::order::{Links, List, Newcomer};
+use super::order::{Links, List, Newcomer, Standing};
 
 #[derive(Debug, Default)]
 pub(super) struct Lru {
@@ -35,6 +35,10 @@ impl Lru {
     pub(super) fn remove(&mut self, id: u32) -> u32 {
         self.list.remove(&mut self.links, id);
         0
+    }
+
+    pub(super) fn standings(&self) -> Vec<(u32, Standing)> {
+        self.list.iter(&self.links).map(|id| (id, Standing::default())).collect()
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -18,6 +18,7 @@ mod order;
 mod order_tests;
 mod put;
 mod s3fifo;
+mod snapshot;
 mod space;
 mod store;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use bytes::Parts;
 pub use item::{Item, Value};
 pub use order::Policy;
 pub use put::New;
+pub use snapshot::Overrides;
 pub use space::Scope;
 pub use store::{Busy, Store};
 
@@ -124,6 +126,7 @@ pub struct Stats {
 /// A cache of rows, by key and by meaning. Safe to share between threads.
 #[derive(Debug)]
 pub struct Cache<F> {
+    dim: usize,
     store: Mutex<Store<F>>,
     /// Whoever holds it keeps new searches from beginning. Taken before all other locks.
     turnstile: Mutex<()>,
@@ -141,7 +144,12 @@ impl<F> Cache<F> {
         if settings.capacity == 0 || settings.max_bytes == 0 {
             return Err(Error::Cache("a cache of no entries or no bytes can hold nothing".to_owned()));
         }
-        Ok(Self { store: Mutex::new(Store::new(settings)), turnstile: Mutex::new(()) })
+        Ok(Self { dim: settings.dim, store: Mutex::new(Store::new(settings)), turnstile: Mutex::new(()) })
+    }
+
+    /// Numbers of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     /// Runs `f`, as often as it takes. It waits, for other threads' operations and for running searches.

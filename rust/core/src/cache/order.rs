@@ -29,6 +29,16 @@ pub(super) struct Newcomer {
     pub(super) uses: u32,
 }
 
+/// What a policy knows of an entry besides its place in the order. Each policy uses some of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Standing {
+    pub(super) uses: u32,
+    /// Whether it is in S3-FIFO's main queue.
+    pub(super) is_main: bool,
+    /// GDSF's, above its level.
+    pub(super) priority: f64,
+}
+
 #[derive(Debug)]
 pub(super) enum Order {
     Lru(Lru),
@@ -97,6 +107,20 @@ impl Order {
         each!(self, order => order.remove(id))
     }
 
+    /// All entries, from the one that goes next to the one that goes last; S3-FIFO's small queue before its main one.
+    pub(super) fn standings(&self) -> Vec<(u32, Standing)> {
+        each!(self, order => order.standings())
+    }
+
+    /// Puts the entry inserted last where it was in an order whose entries before it are all in.
+    pub(super) fn restore(&mut self, id: u32, standing: Standing) {
+        match self {
+            Self::Lru(_) => {}
+            Self::S3Fifo(order) => order.restore(id, standing),
+            Self::Gdsf(order) => order.restore(id, standing),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         each!(self, order => order.bytes())
     }
@@ -154,6 +178,11 @@ impl List {
 
     pub(super) fn oldest(&self) -> Option<u32> {
         (self.oldest != NONE).then_some(self.oldest)
+    }
+
+    /// From the oldest to the newest.
+    pub(super) fn iter(&self, links: &Links) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.oldest(), |&id| Some(links.0[id as usize].newer).filter(|&newer| newer != NONE))
     }
 
     pub(super) fn is_newest(&self, id: u32) -> bool {

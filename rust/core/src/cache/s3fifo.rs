@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use super::bytes::{allocation, vec};
-use super::order::{Links, List, Newcomer, grow};
+use super::order::{Links, List, Newcomer, Standing, grow};
 
 /// Uses that are counted; more count as this many.
 const MOST_USES: u8 = 3;
@@ -102,6 +102,23 @@ impl S3Fifo {
         let queue = if is_main { &mut self.main } else { &mut self.small };
         queue.remove(&mut self.links, id);
         u32::from(uses.max(u8::from(is_main)))
+    }
+
+    pub(super) fn standings(&self) -> Vec<(u32, Standing)> {
+        let in_order = self.small.iter(&self.links).chain(self.main.iter(&self.links));
+        let standing = |id: u32| {
+            let State { uses, is_main } = self.state[id as usize];
+            (id, Standing { uses: uses.into(), is_main, priority: 0.0 })
+        };
+        in_order.map(standing).collect()
+    }
+
+    pub(super) fn restore(&mut self, id: u32, Standing { uses, is_main, .. }: Standing) {
+        self.remove(id);
+        let uses = u8::try_from(uses).unwrap_or(MOST_USES).min(MOST_USES);
+        self.state[id as usize] = State { uses, is_main };
+        let queue = if is_main { &mut self.main } else { &mut self.small };
+        queue.push(&mut self.links, id);
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -182,7 +182,7 @@ impl<F> Store<F> {
     }
 
     /// Nothing can expire while no entry has a deadline: then no clock is read.
-    fn now(&self, now_ns: Option<u64>) -> u64 {
+    pub(super) fn now(&self, now_ns: Option<u64>) -> u64 {
         if self.expiry.is_empty() { 0 } else { self.read_clock(now_ns) }
     }
 

@@ -52,7 +52,7 @@ fn bytes(cache: &Plain) -> usize {
 }
 
 /// All bytes, counted from scratch, and all that must be true of a store.
-fn recount(cache: &Plain) -> Parts {
+pub(super) fn recount(cache: &Plain) -> Parts {
     cache.run(|store| Ok(recounted(store))).unwrap()
 }
 

@@ -1,0 +1,187 @@
+//! A snapshot becomes a file: written beside the old one, which it then takes the place of.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crc32fast::Hasher;
+
+use super::{ALIGNMENT, CHECKSUM_AT, ENTRY, HEADER, MAGIC, POLICIES, SECTIONS, SECTIONS_AT, Saved, Snapshot, VERSION};
+use super::{NEVER, is_text};
+use crate::cache::Value;
+use crate::error::{Error, Result};
+
+impl Snapshot {
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let names = self.spaces.iter().flat_map(|names| [&*names.tenant, &*names.model_id]);
+        if !names.chain(self.entries.iter().map(|saved| saved.item.key())).all(is_text) {
+            return Err(Error::Cache("a key, a tenant or a model_id is no text; only texts can be saved".to_owned()));
+        }
+        self.replace(path).map_err(|error| Error::os(&error, path))
+    }
+
+    fn replace(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut new = Unfinished::in_folder(folder)?;
+        self.write_to(&mut new.file)?;
+        new.file.sync_all()?;
+        new.take_the_place_of(path)?;
+        // So that the name is on disk, too.
+        match File::open(folder)?.sync_all() {
+            // Of file systems that know no such thing.
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+            synced => synced,
+        }
+    }
+
+    fn write_to(&self, file: &mut File) -> io::Result<()> {
+        let mut out = Sections { out: BufWriter::new(file), hasher: Hasher::new(), len: 0, done: Vec::new() };
+        out.out.write_all(&[0; HEADER])?;
+        let mut bytes = vec![0; self.settings.dim * size_of::<f32>()];
+        for saved in &self.entries {
+            for (to, number) in bytes.as_chunks_mut().0.iter_mut().zip(saved.item.row().iter()) {
+                *to = number.to_le_bytes();
+            }
+            out.write(&bytes)?;
+        }
+        out.end()?;
+        for names in &self.spaces {
+            out.write(&(names.tenant.len() as u64).to_le_bytes())?;
+            out.write(&(names.model_id.len() as u64).to_le_bytes())?;
+            out.write(&names.tenant)?;
+            out.write(&names.model_id)?;
+        }
+        out.end()?;
+        for saved in &self.entries {
+            out.write(&saved.encoded())?;
+        }
+        out.end()?;
+        for saved in &self.entries {
+            out.write(saved.item.key())?;
+        }
+        out.end()?;
+        for saved in &self.entries {
+            out.write(value(saved).1)?;
+        }
+        out.end()?;
+        let Sections { mut out, done, .. } = out;
+        out.seek(SeekFrom::Start(0))?;
+        out.write_all(&self.header(&done))?;
+        out.flush()
+    }
+
+    fn header(&self, sections: &[(u64, u32)]) -> [u8; HEADER] {
+        let policy = POLICIES.iter().position(|&policy| policy == self.settings.policy).expect("all are listed");
+        let mut header = [0; HEADER];
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &MAGIC);
+        put(8, &VERSION.to_le_bytes());
+        put(12, &u32::try_from(self.settings.dim).expect("at most 65,536").to_le_bytes());
+        put(16, &limit(self.settings.capacity).to_le_bytes());
+        put(24, &limit(self.settings.max_bytes).to_le_bytes());
+        put(32, &self.settings.time_to_live_ns.unwrap_or(NEVER).to_le_bytes());
+        put(40, &self.saved_at_ns.to_le_bytes());
+        put(48, &u32::try_from(policy).expect("one of three").to_le_bytes());
+        for (at, (len, checksum)) in (SECTIONS_AT..).step_by(16).zip(sections) {
+            put(at, &len.to_le_bytes());
+            put(at + 8, &checksum.to_le_bytes());
+        }
+        let checksum = crc32fast::hash(&header[..CHECKSUM_AT]);
+        header[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+}
+
+impl Saved {
+    fn encoded(&self) -> [u8; ENTRY] {
+        let (kind, value) = value(self);
+        let mut entry = [0; ENTRY];
+        let mut put = |at: usize, bytes: &[u8]| entry[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &self.deadline_ns.to_le_bytes());
+        put(8, &self.item.cost().to_le_bytes());
+        put(16, &self.standing.priority.to_le_bytes());
+        put(24, &(self.item.key().len() as u64).to_le_bytes());
+        put(32, &(value.len() as u64).to_le_bytes());
+        put(40, &self.space.to_le_bytes());
+        put(44, &self.age.to_le_bytes());
+        put(48, &self.standing.uses.to_le_bytes());
+        put(52, &[kind, self.is_pinned.into(), self.standing.is_main.into()]);
+        entry
+    }
+}
+
+/// Sections as they are written: bytes and checksum of those that are done.
+struct Sections<'a> {
+    out: BufWriter<&'a mut File>,
+    hasher: Hasher,
+    len: u64,
+    done: Vec<(u64, u32)>,
+}
+
+impl Sections<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        debug_assert!(self.done.len() < SECTIONS.len());
+        let len = std::mem::take(&mut self.len);
+        let zeros = len.next_multiple_of(ALIGNMENT as u64) - len;
+        self.write(&[0; ALIGNMENT][..usize::try_from(zeros).expect("fewer than 64")])?;
+        self.len = 0;
+        self.done.push((len, std::mem::take(&mut self.hasher).finalize()));
+        Ok(())
+    }
+}
+
+/// A file that goes away again unless it is finished.
+struct Unfinished {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+impl Unfinished {
+    fn in_folder(folder: &Path) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!(".rolecore-{}-{number}.tmp", process::id()));
+            match File::create_new(&path) {
+                Ok(file) => return Ok(Self { file, path: Some(path) }),
+                // Of a process with the same number that was killed, or runs in another container.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take_the_place_of(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(self.path.as_ref().expect("it is finished once"), path)?;
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn value(saved: &Saved) -> (u8, &[u8]) {
+    match saved.item.value() {
+        Value::Nothing => (0, &[]),
+        Value::Bytes(bytes) => (1, bytes),
+        Value::Text(text) => (2, text),
+    }
+}
+
+fn limit(limit: usize) -> u64 {
+    if limit == usize::MAX { u64::MAX } else { limit as u64 }
+}
