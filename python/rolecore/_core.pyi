@@ -635,6 +635,40 @@ class VectorCache:
 
         Cost: O(length of the key); nothing is copied. Waits for no search.
         """
+    @staticmethod
+    def load(
+        path: str | os.PathLike[str],
+        *,
+        capacity: int | None = None,
+        max_bytes: int | None = None,
+        time_to_live_s: float | None = None,
+        clock: collections.abc.Callable[[], float] | None = None,
+    ) -> VectorCache:
+        """Return the cache that was saved to a file, with the settings it had.
+
+        Its vectors are read where they are in the file, which may be replaced or deleted meanwhile, but must not be changed or shortened
+        in place; `save` never does that.
+
+        Args:
+            path: of the file.
+            capacity: most entries from now on; None: as saved. Those that would be evicted next are left out.
+            max_bytes: most bytes from now on; likewise.
+            time_to_live_s: for entries that are put in from now on; None: as saved.
+            clock: as in `VectorCache`. Time on disk counts: it is taken from the system's clock.
+
+        Raises:
+            OSError: the file cannot be read; FileNotFoundError: there is none.
+            CacheError: an argument is not what it must be, the file is no snapshot or is damaged, or its pinned entries do not fit.
+
+        Cost: O(bytes of the file), without the GIL: all of it is checked, and what searches need beside the vectors is made anew.
+
+        Example:
+            >>> import os, tempfile, rolecore
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     rolecore.VectorCache(2, capacity=9).save(os.path.join(folder, "answers"))
+            ...     rolecore.VectorCache.load(os.path.join(folder, "answers"))
+            VectorCache(dim=2, rows=0)
+        """
     def lookup(
         self, /, vector: numpy.typing.ArrayLike, threshold: float, *, tenant: str = ..., model_id: str = ...
     ) -> Hit | None:
@@ -658,7 +692,8 @@ class VectorCache:
         """Return the bytes that are taken, by what they hold.
 
         Returns:
-            rows: the vectors; codes: what the index holds beside them; keys; values; nodes: what ties entries together and keeps
+            rows: the vectors; mapped: those of a loaded cache, which are read in the snapshot's file, in pages that the system takes
+            back when memory is short; codes: what the index holds beside them; keys; values; nodes: what ties entries together and keeps
             their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
             that are gone and still held as an Entry, a Hit or an array, which no limit counts.
 
@@ -704,6 +739,19 @@ class VectorCache:
 
         Raises:
             CacheError: an argument is not a string.
+        """
+    def save(self, /, path: str | os.PathLike[str]) -> None:
+        """Write the cache to a file: all of it, or nothing.
+
+        Args:
+            path: of the file. One that is there is replaced in one step, with a new file beside it that is complete and on disk; a
+                symbolic link is replaced, not followed. A cache that was loaded from the old file is not disturbed.
+
+        Raises:
+            OSError: the file cannot be written. What was at `path` is still there, and no other file is left.
+            CacheError: `path` is no path.
+
+        Cost: O(bytes of the cache), without the GIL; others can use the cache meanwhile. What is written was there at one moment.
         """
     def search(
         self, /, vector: numpy.typing.ArrayLike, top_k: int = 8, *, tenant: str = ..., model_id: str = ...
