@@ -33,7 +33,7 @@ impl From<CoreError> for PyErr {
             // Python chooses the subclass by the number, FileNotFoundError and the like.
             Error::Os { errno: Some(errno), path, .. } => Python::attach(|py| {
                 let why = py.import("os").and_then(|os| os.call_method1("strerror", (errno,)));
-                why.map_or_else(|error| error, |why| PyOSError::new_err((errno, why.unbind(), path)))
+                why.map_or_else(|error| error, |why| PyOSError::new_err((errno, why.unbind(), path.into_os_string())))
             }),
             Error::Os { errno: None, .. } => PyOSError::new_err(message),
             Error::Message { index, .. } => MessageError::new_err((message, index)),

@@ -39,10 +39,10 @@
 const U: f32 = 1.0 / 16_777_216.0;
 
 /// What squared lengths are multiplied by: more than rounding takes from them.
-pub(super) const SQUARE_UP: f32 = 1.0 + 96.0 * U;
+pub(super) const SQUARE_UP: f32 = 1.0 + 160.0 * U;
 
 /// What a length is multiplied by where it must not be above the true one.
-pub(super) const LENGTH_DOWN: f32 = 1.0 - 64.0 * U;
+pub(super) const LENGTH_DOWN: f32 = 1.0 - 160.0 * U;
 
 /// The most that rounding takes from a bound, in rows of `padded` numbers.
 pub(super) fn slack(padded: usize) -> f32 {
