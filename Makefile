@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens check-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -49,6 +49,9 @@ bench: .venv-bench/.made ## measure against pinned peers, in a venv of their own
 
 bench-tokens: .venv-bench/.token-peers ## only counting, with more peers: make bench-tokens [DATA=folder with recorded talk]
 	@.venv-bench/bin/python -m pytest benches/python/bench_tokens.py benches/python/bench_tokens_hostile.py --texts="$(DATA)"
+
+bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers: make bench-cache [DATA=folder with recorded talk] [N=churn operations]
+	@.venv-bench/bin/python -m pytest benches/python/bench_cache*.py --texts="$(DATA)"
 
 N ?= 1000000
 JOBS ?= 2
@@ -138,6 +141,9 @@ endif
 
 .venv-bench/.token-peers: .venv-bench/.made benches/python/requirements-token-peers.txt
 	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-token-peers.txt && touch $@
+
+.venv-bench/.cache-peers: .venv-bench/.made benches/python/requirements-cache-peers.txt
+	@.venv-bench/bin/python -m pip install --quiet --no-deps -r benches/python/requirements-cache-peers.txt && touch $@
 
 .venv-ablation/.made: .venv/.built
 	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \
