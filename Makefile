@@ -50,11 +50,11 @@ bench: .venv-bench/.made ## measure against pinned peers, in a venv of their own
 bench-tokens: .venv-bench/.token-peers ## only counting, with more peers: make bench-tokens [DATA=folder with recorded talk]
 	@.venv-bench/bin/python -m pytest benches/python/bench_tokens.py benches/python/bench_tokens_hostile.py --texts="$(DATA)"
 
-bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers: make bench-cache [DATA=folder with recorded talk] [N=churn operations]
-	@.venv-bench/bin/python -m pytest benches/python/bench_cache*.py --texts="$(DATA)"
-
 N ?= 1000000
 JOBS ?= 2
+
+bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers: make bench-cache [DATA=folder with recorded talk] [N=1000000 puts that must not leak]
+	@.venv-bench/bin/python -m pytest benches/python/bench_cache*.py --texts="$(DATA)" --operations=$(N)
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
