@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens check-tokens gate false-hits eval eval-stress eval-ablation soak fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -53,6 +53,9 @@ bench-tokens: .venv-bench/.token-peers ## only counting, with more peers: make b
 N ?= 1000000
 JOBS ?= 2
 
+bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers: make bench-cache [DATA=folder with recorded talk] [N=1000000 puts that must not leak]
+	@.venv-bench/bin/python -m pytest benches/python/bench_cache*.py --texts="$(DATA)" --operations=$(N)
+
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $$(($(N) / 10)) --jobs $(JOBS) --families
@@ -74,6 +77,16 @@ eval-ablation: .venv-ablation/.made ## what each signal is worth, by leaving it 
 
 soak: .venv/.made ## check a million generated histories; about ten minutes
 	@ROLECORE_CASES=1000000 cargo test --quiet --locked --release -p rolecore-core --test invariants
+
+SECONDS ?= 60
+
+soak-cache: .venv/.built .venv/.group-test ## 8 threads that search and write one cache and check all they find, SECONDS=60 with each policy
+	@ROLECORE_SOAK_SECONDS=$(SECONDS) $(PY) -m pytest tests/test_cache_threads.py -k for_long
+
+CASES ?= 1000000
+
+soak-index: .venv/.made ## CASES=1000000 searches on data made to break them, against a scan, and every bound; about a minute
+	@ROLECORE_CASES=$(CASES) cargo test --quiet --locked --release -p rolecore-core --lib equals_a_scan_on_data_made_to_break_it
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(shell sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"/\1/p' rust/fuzz/Cargo.toml)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 import threading
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
 
 from rolecore import VectorCache
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 POLICIES = ["lru", "s3fifo", "gdsf"]
+# How long the soak lasts with each policy; `make soak-cache` says more.
+SOAK_S = float(os.environ.get("ROLECORE_SOAK_SECONDS", "1"))
+# Two sums of the same float64 products, in any order, differ by less.
+ROUNDING = 1e-12
 
 
-def rows(n: int, dim: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def rows(n: int, dim: int, seed: int = 0) -> Rows:
     return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
 
 
@@ -91,3 +104,113 @@ def test_threads_that_evict_each_others_entries_stay_within_the_limits() -> None
             assert stats["bytes"] <= 30_000
 
     run_threads(work, 8)
+
+
+class Talker:
+    """One thread of the soak: a tenant of its own, of which it knows all, and one that all share and evict from."""
+
+    N_OWN, N_SHARED, N_VERSIONS = 40, 300, 3
+
+    def __init__(self, me: int, cache: VectorCache, shared: Rows) -> None:
+        self.tenant = f"tenant{me}"
+        self.cache = cache
+        self.shared = shared
+        self.draw = random.Random(me)  # noqa: S311  no secrets here
+        self.noise = np.random.default_rng(me)
+        self.own: dict[str, tuple[Rows, str]] = {}
+        self.viewed: list[tuple[Rows, Rows]] = []
+        self.n_checked = 0
+
+    def unit(self) -> Rows:
+        """Draw a row that is stored as it is."""
+        row = self.noise.standard_normal(self.shared.shape[2])
+        return np.asarray(row / np.linalg.norm(row), np.float32)
+
+    def write(self) -> None:
+        """Change an entry of each tenant. Own ones are pinned: nobody evicts them."""
+        key, row = f"key{self.draw.randrange(self.N_OWN)}", self.unit()
+        if self.draw.random() < 0.2:
+            assert self.cache.remove(key, tenant=self.tenant) == (self.own.pop(key, None) is not None)
+        else:
+            self.own[key] = row, f"{self.tenant} {self.draw.random()}"
+            self.cache.put(key, row, self.own[key][1], tenant=self.tenant, pinned=True)
+        number, version = self.draw.randrange(self.N_SHARED), self.draw.randrange(self.N_VERSIONS)
+        if self.draw.random() < 0.1:
+            self.cache.remove(f"shared{number}", tenant="shared")
+        else:
+            row = self.shared[number, version]
+            self.cache.put(f"shared{number}", row, f"{number} {version}", tenant="shared", cost=number)
+
+    def read_own(self) -> None:
+        """Compare with a scan of what this thread has put."""
+        key = f"key{self.draw.randrange(self.N_OWN)}"
+        entry = self.cache.get(key, tenant=self.tenant)
+        assert (entry and entry.value) == (self.own[key][1] if key in self.own else None)
+        query = self.own[key][0] if key in self.own else self.unit()
+        scores = {name: float(row.astype(np.float64) @ query.astype(np.float64)) for name, (row, _) in self.own.items()}
+        best = sorted(scores.values(), reverse=True)
+        found = self.cache.search(query, 5, tenant=self.tenant)
+        assert [hit.score for hit in found] == pytest.approx(best[:5], abs=ROUNDING, rel=0)
+        assert all(hit.score == pytest.approx(scores[hit.key], abs=ROUNDING, rel=0) for hit in found)
+        assert all(hit.value == self.own[hit.key][1] for hit in found)
+        hit = self.cache.lookup(query, 0.5, tenant=self.tenant)
+        assert (hit is not None) == bool(best and best[0] >= 0.5)
+        assert hit is None or hit.value == self.own[hit.key][1]
+
+    def read_shared(self) -> None:
+        """Whatever is found was put, and is what it says."""
+        query = self.shared[self.draw.randrange(self.N_SHARED), self.draw.randrange(self.N_VERSIONS)]
+        found = self.cache.search(query, 8, tenant="shared")
+        hit = self.cache.lookup(query, 0.9, tenant="shared")
+        for near in [*found, *([hit] if hit else [])]:
+            number, version = map(int, str(near.value).split())
+            assert near.key == f"shared{number}"
+            truth = float(self.shared[number, version].astype(np.float64) @ query.astype(np.float64))
+            assert near.score == pytest.approx(truth, abs=ROUNDING, rel=0)
+        assert hit is None or hit.score >= 0.9
+        assert [near.score for near in found] == sorted((near.score for near in found), reverse=True)
+        assert len({near.key for near in found}) == len(found)
+        if found and (entry := self.cache.get(found[0].key, tenant="shared")):
+            number, version = map(int, str(entry.value).split())
+            self.viewed.append((entry.vector, self.shared[number, version]))
+        if len(self.viewed) == 20:
+            # Most of them are evicted or replaced by now.
+            assert all(np.array_equal(view, row) for view, row in self.viewed)
+            self.viewed.clear()
+
+    def run_until(self, end: float) -> None:
+        while time.monotonic() < end:
+            self.write()
+            self.read_own()
+            self.read_shared()
+            self.n_checked += 1
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Python changes threads every 10 us, not every 5 ms."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SOAK_S + 60)
+@pytest.mark.usefixtures("hasty_threads")
+@pytest.mark.parametrize("policy", POLICIES)
+def test_threads_that_read_and_write_for_long_find_what_is_there(policy: str) -> None:
+    n_threads, dim, n_unpinned = 8, 32, 150
+    unit = rows(Talker.N_SHARED * Talker.N_VERSIONS, dim, seed=5)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    shared = unit.reshape(Talker.N_SHARED, Talker.N_VERSIONS, dim)
+    capacity = n_threads * Talker.N_OWN + n_unpinned
+    cache = VectorCache(dim, capacity=capacity, policy=policy, time_to_live_s=10_000)
+    talkers = [Talker(me, cache, shared) for me in range(n_threads)]
+    end = time.monotonic() + SOAK_S
+    run_threads(lambda me: talkers[me].run_until(end), n_threads)
+    assert min(talker.n_checked for talker in talkers) > 0
+    stats = cache.stats()
+    assert stats["evictions"] > 0
+    assert stats["rows"] <= capacity
+    assert stats["pinned"] == sum(len(talker.own) for talker in talkers)

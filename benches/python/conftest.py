@@ -34,7 +34,7 @@ class Ratio:
     def __str__(self) -> str:
         """One row of a table."""
         times = f"{self.candidate_us:12.1f} us against {self.reference_us:12.1f} us"
-        return f"{self.name:50} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
+        return f"{self.name:58} {self.median:9.2f}x  [{self.low:.2f} .. {self.high:.2f}]  {times}"
 
 
 def cpu_seconds(run: Callable[[], object], calls: int) -> float:
@@ -143,9 +143,10 @@ def texts_folder(pytestconfig: pytest.Config) -> Path | None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--ratios FILE` and `--texts FOLDER`."""
+    """Add `--ratios FILE`, `--texts FOLDER` and `--operations N`."""
     parser.addoption("--ratios", help="write the interleaved ratios to this JSON file")
     parser.addoption("--texts", default="", help="a folder of JSON files with recorded talk to count; see texts.py")
+    parser.addoption("--operations", default=1_000_000, type=int, help="puts in which a cache's memory must not grow")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
