@@ -96,8 +96,6 @@ pub(crate) struct CodeReach {
     /// At least the squared length of query and of row, and the product of both; at most the ratio of their lengths.
     pub(crate) square: f32,
     pub(crate) length: f32,
-    /// As in [`Reach`].
-    pub(crate) limit: f32,
 }
 
 /// What sketches say of rows: the query's part along their signs, what their heads add, and the two of their caps, in parts.

@@ -222,15 +222,9 @@ impl Coded {
     }
 
     fn left(&self, sums: &[i32; BATCH], caps: &BatchCaps, offset: i32, step: f32, bounds: &mut [f32; BATCH]) -> u64 {
-        let reach = CodeReach {
-            offset,
-            step,
-            left_out: self.left_out,
-            square: SQUARE_UP,
-            length: LENGTH_DOWN,
-            limit: self.reach.limit,
-        };
-        (self.kernels.code_bounds)(sums, &caps.cosines, &caps.scales, &reach, bounds)
+        let reach = CodeReach { offset, step, left_out: self.left_out, square: SQUARE_UP, length: LENGTH_DOWN };
+        (self.kernels.code_bounds)(sums, &caps.cosines, &caps.scales, &reach, bounds);
+        (self.kernels.reaching)(bounds, self.reach.limit)
     }
 }
 

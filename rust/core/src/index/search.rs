@@ -167,10 +167,11 @@ impl<'a> Hunt<'a> {
             self.coded.nibbles(codes, &places[..n], &mut high);
             caps.copy(all, block * ROWS, n);
             let left = self.coded.left_by_high(&high, &caps, &mut bounds) & chunk.taken(block);
-            out.extend(Bits(left).map(|place| {
+            out.reserve(ROWS);
+            for place in Bits(left) {
                 let k = place as usize;
-                Pending { bound: bounds[k], slot: slot(number, block, place), high: high[k] }
-            }));
+                out.push(Pending { bound: bounds[k], slot: slot(number, block, place), high: high[k] });
+            }
         }
     }
 
@@ -191,10 +192,11 @@ impl<'a> Hunt<'a> {
                 first += rows.len();
             }
             let left = self.coded.left_by_high(&high, &caps, &mut bounds) & first_bits(rows.len());
-            out.extend(Bits(left).map(|k| {
+            out.reserve(ROWS);
+            for k in Bits(left) {
                 let k = k as usize;
-                Pending { bound: bounds[k], slot: rows[k].slot, high: high[k] }
-            }));
+                out.push(Pending { bound: bounds[k], slot: rows[k].slot, high: high[k] });
+            }
         }
     }
 

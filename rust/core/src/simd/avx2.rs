@@ -1,18 +1,21 @@
 //! Kernels for AVX2: nearly every x86-64 CPU since 2013.
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_loadu_si128, _mm_set1_epi32,
-    _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
-    _mm256_and_si256, _mm256_andnot_ps, _mm256_blend_ps, _mm256_broadcastsi128_si256, _mm256_castsi256_si128,
-    _mm256_cmp_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16, _mm256_cvtepu16_epi32,
-    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute_ps,
-    _mm256_permute2f128_ps, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16,
-    _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    __m128i, __m256, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_loadu_si128,
+    _mm_set1_epi32, _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_blend_ps, _mm256_broadcastsi128_si256,
+    _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16,
+    _mm256_cvtepu16_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_hadd_epi32,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps,
+    _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16,
+    _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
 };
 
-use super::{HEAD, Line, ROWS, Reach};
+use super::{BATCH, HEAD, Line, ROWS, Reach};
+
+/// How many rows ahead nibbles are announced.
+pub(super) const AHEAD: usize = 16;
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -57,9 +60,15 @@ pub(super) fn mix_within(x: &mut [f32]) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn mix_eight(x: &[f32; 8]) -> __m256 {
+fn load_eight(floats: &[f32; 8]) -> __m256 {
     // SAFETY: the array is 32 readable bytes.
-    let v = unsafe { _mm256_loadu_ps(x.as_ptr()) };
+    unsafe { _mm256_loadu_ps(floats.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mix_eight(x: &[f32; 8]) -> __m256 {
+    let v = load_eight(x);
     let other = _mm256_permute_ps::<0b10_11_00_01>(v);
     let v = _mm256_blend_ps::<0b1010_1010>(_mm256_add_ps(other, v), _mm256_sub_ps(other, v));
     let other = _mm256_permute_ps::<0b01_00_11_10>(v);
@@ -144,11 +153,23 @@ pub(super) fn sketch(
     mask
 }
 
+/// See [`super::portable::reaching`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn reaching(bounds: &[f32; BATCH], limit: f32) -> u64 {
+    let limit = _mm256_set1_ps(limit);
+    let mut mask = 0;
+    for (k, bounds) in bounds.as_chunks::<8>().0.iter().enumerate() {
+        let reaches = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(load_eight(bounds), limit));
+        mask |= u64::from(reaches.cast_unsigned()) << (8 * k);
+    }
+    mask
+}
+
 /// See [`super::portable::nibbles`]. Four rows at a time, the next ones announced.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) {
     let (nibble, ones) = (_mm256_set1_epi8(0xf), _mm256_set1_epi16(1));
-    let mut ahead = rows.iter().skip(if is_in_order(rows) { rows.len() } else { 8 });
+    let mut ahead = rows.iter().skip(AHEAD);
     for (rows, out) in rows.chunks(4).zip(out.chunks_mut(4)) {
         for &row in ahead.by_ref().take(4) {
             announce(codes, stride, row);
@@ -182,12 +203,6 @@ pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], o
 #[inline]
 pub(super) fn row_of(codes: &[u8], stride: usize, row: u32) -> &[u8] {
     &codes[row as usize * stride..][..stride]
-}
-
-/// Whether rows lie one after another, which the CPU finds by itself.
-#[inline]
-pub(super) fn is_in_order(rows: &[u32]) -> bool {
-    matches!(rows, [first, .., last] if last.wrapping_sub(*first) as usize == rows.len() - 1)
 }
 
 /// Announces that a row's nibbles will be read.

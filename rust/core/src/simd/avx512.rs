@@ -1,21 +1,21 @@
 //! Kernels for AVX-512 with byte permutes and integer dot products: Intel from Ice Lake on, AMD from Zen 4 on.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512, __m512i, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_loadu_si128, _mm_shuffle_epi8,
-    _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_dpbusd_epi32, _mm256_setzero_si256, _mm256_srli_epi16,
-    _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_andnot_ps, _mm512_andnot_si512, _mm512_broadcast_i32x4, _mm512_castps_si512, _mm512_castsi256_si512,
-    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,
-    _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_inserti64x4,
-    _mm512_load_si512, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask,
-    _mm512_mask_sub_ps, _mm512_maskz_mov_ps, _mm512_mul_ps, _mm512_permute_ps, _mm512_permutex2var_epi16,
-    _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_slli_epi16, _mm512_srai_epi32, _mm512_srli_epi16,
-    _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_ps,
+    __m128i, __m256i, __m512, __m512i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_loadu_si128,
+    _mm_shuffle_epi8, _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_dpbusd_epi32, _mm256_setzero_si256,
+    _mm256_srli_epi16, _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_si512, _mm512_andnot_ps, _mm512_andnot_si512, _mm512_broadcast_i32x4, _mm512_castps_si512,
+    _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
+    _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fnmadd_ps,
+    _mm512_inserti64x4, _mm512_load_si512, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_ps,
+    _mm512_mask_cmp_ps_mask, _mm512_mask_sub_ps, _mm512_maskz_mov_ps, _mm512_mul_ps, _mm512_permute_ps,
+    _mm512_permutex2var_epi16, _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_slli_epi16, _mm512_srai_epi32,
+    _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_ps,
 };
 
-use super::avx2::{announce, four_sums, is_in_order, load_half, load_numbers, row_of};
-use super::{HEAD, Line, ROWS, Reach};
+use super::avx2::{AHEAD, announce, four_sums, load_half, load_numbers, row_of};
+use super::{BATCH, HEAD, Line, ROWS, Reach};
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -208,13 +208,24 @@ const fn interleaved(first: u16) -> [u16; 32] {
     order
 }
 
+/// See [`super::portable::reaching`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")]
+pub(super) fn reaching(bounds: &[f32; BATCH], limit: f32) -> u64 {
+    let limit = _mm512_set1_ps(limit);
+    let mut mask = 0;
+    for (k, bounds) in bounds.as_chunks::<16>().0.iter().enumerate() {
+        mask |= u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(load_floats(bounds), limit)) << (16 * k);
+    }
+    mask
+}
+
 /// See [`super::portable::nibbles`]. Four rows at a time, the next ones announced; loops instead of adapters, since code that is
 /// generic over closures is not compiled for the caller's features.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")]
 pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) {
     let nibble = _mm512_set1_epi8(0xf);
     let (wide, rest) = query.as_chunks::<128>();
-    let mut ahead = rows.iter().skip(if is_in_order(rows) { rows.len() } else { 8 });
+    let mut ahead = rows.iter().skip(AHEAD);
     for (rows, out) in rows.chunks(4).zip(out.chunks_mut(4)) {
         for &row in ahead.by_ref().take(4) {
             announce(codes, stride, row);

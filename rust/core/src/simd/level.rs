@@ -25,7 +25,8 @@ pub(crate) struct Kernels {
     pub(crate) sketch: fn(&[Line], &[[u8; 16]], Option<&[i8; HEAD]>, &Reach, &mut [f32; ROWS], &mut [f32; ROWS]) -> u64,
     pub(crate) sketch_bounds: fn(&Sketched, &Reach, &mut [f32; BATCH]),
     pub(crate) nibbles: fn(&[u8], usize, &[u32], &[i8], &mut [i32]),
-    pub(crate) code_bounds: fn(&[i32; BATCH], &[f32; BATCH], &[f32; BATCH], &CodeReach, &mut [f32; BATCH]) -> u64,
+    pub(crate) code_bounds: fn(&[i32; BATCH], &[f32; BATCH], &[f32; BATCH], &CodeReach, &mut [f32; BATCH]),
+    pub(crate) reaching: fn(&[f32; BATCH], f32) -> u64,
 }
 
 static SCALAR: Kernels = Kernels {
@@ -46,6 +47,7 @@ static SCALAR: Kernels = Kernels {
     sketch_bounds: portable::sketch_bounds,
     nibbles: portable::nibbles,
     code_bounds: portable::code_bounds,
+    reaching: portable::reaching,
 };
 
 /// The kernels of a level: the portable ones compiled for its features, and its own form of those that compilers do not find.
@@ -69,7 +71,8 @@ macro_rules! kernels {
             sketch_bounds = portable::sketch_bounds(rows: &Sketched, reach: &Reach, out: &mut [f32; BATCH]) -> ();
             nibbles = super::$own::nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) -> ();
             code_bounds = portable::code_bounds(sums: &[i32; BATCH], cosines: &[f32; BATCH], scales: &[f32; BATCH], reach: &CodeReach,
-                out: &mut [f32; BATCH]) -> u64;
+                out: &mut [f32; BATCH]) -> ();
+            reaching = super::$own::reaching(bounds: &[f32; BATCH], limit: f32) -> u64;
         }
     };
     (@ $table:ident, $level:literal, $features:literal,
@@ -251,8 +254,9 @@ mod tests {
                 (kernels.sketch_bounds)(&Sketched { x, h, cosines, sines }, &reach, &mut bounds);
                 let sums = x.map(|x| (x * 1000.0) as i32);
                 let mut code_bounds = [0.0; BATCH];
-                let reach = CodeReach { offset: 7, step: 1e-3, left_out: 0.01, square: 1.0, length: 1.0, limit: 0.5 };
-                let left = (kernels.code_bounds)(&sums, &[0.99; BATCH], &[0.9; BATCH], &reach, &mut code_bounds);
+                let reach = CodeReach { offset: 7, step: 1e-3, left_out: 0.01, square: 1.0, length: 1.0 };
+                (kernels.code_bounds)(&sums, &[0.99; BATCH], &[0.9; BATCH], &reach, &mut code_bounds);
+                let left = (kernels.reaching)(&code_bounds, 0.5);
                 (mask, left, bits(&x), bits(&h), bits(&bounds), bits(&code_bounds))
             };
             assert_eq!(read(kernels), read(&SCALAR), "{level}, {n}");

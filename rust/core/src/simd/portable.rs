@@ -325,7 +325,7 @@ pub(super) fn sketch_bounds(rows: &Sketched, reach: &Reach, out: &mut [f32; BATC
 }
 
 /// At most what rows can score, from the dot products of their codes with the query's whole numbers, and their codes' cosines and
-/// scales; returns a bit for each that may reach the limit. See `index/bound.rs`.
+/// scales. See `index/bound.rs`.
 #[inline(always)]
 pub(super) fn code_bounds(
     sums: &[i32; BATCH],
@@ -333,7 +333,7 @@ pub(super) fn code_bounds(
     scales: &[f32; BATCH],
     reach: &CodeReach,
     out: &mut [f32; BATCH],
-) -> u64 {
+) {
     for k in 0..BATCH {
         #[expect(clippy::cast_precision_loss, reason = "rounds once, as everything here")]
         let x = sums[k].wrapping_sub(reach.offset) as f32 * (reach.step * scales[k]) + reach.left_out;
@@ -343,11 +343,16 @@ pub(super) fn code_bounds(
         let bound = x * a + (beyond * (reach.square - a * a)).sqrt();
         out[k] = if x > a * reach.length { reach.square } else { bound };
     }
+}
+
+/// A bit for each bound that is `limit` or more.
+#[inline(always)]
+pub(super) fn reaching(bounds: &[f32; BATCH], limit: f32) -> u64 {
     let mut mask = 0;
-    for (byte, bounds) in (0..).step_by(8).zip(out.as_chunks::<8>().0) {
+    for (byte, bounds) in (0..).step_by(8).zip(bounds.as_chunks::<8>().0) {
         let mut bits = 0;
         for k in 0..8 {
-            bits |= u64::from(bounds[k] >= reach.limit) << k;
+            bits |= u64::from(bounds[k] >= limit) << k;
         }
         mask |= bits << byte;
     }
