@@ -34,6 +34,7 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
     let mut hunt = Hunt { index, query, coded, best: Best { found: Vec::new(), top_k, threshold } };
     hunt.coded.raise(threshold);
     let (mut sketched, mut weighed) = (Vec::new(), Vec::new());
+    let mut read = Read::new();
     // How many chunks go unread next, and how many last time; and how many rows have been looked through for promising ones.
     let (mut blind, mut last_blind, mut n_seen) = (0, 0, 0);
     for (number, chunk) in (0..).zip(&index.chunks) {
@@ -41,7 +42,7 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
         while blind == 0 && first < chunk.blocks() {
             let blocks = first..(first + STRETCH).min(chunk.blocks());
             let (n_before, many) = (sketched.len(), blocks.len() * ROWS / 3);
-            hunt.sketch(chunk, number, blocks.clone(), &mut sketched);
+            hunt.sketch(chunk, number, blocks.clone(), &mut read, &mut sketched);
             if sketched.len() > n_seen + SEED_AFTER.min(many) {
                 hunt.seed(&sketched[n_seen..]);
                 let limit = hunt.coded.limit();
@@ -84,6 +85,21 @@ struct Pending {
     high: i32,
 }
 
+/// What was read of sketches last, and those of a batch that are left; in one place, so that nothing has to be cleared.
+struct Read {
+    x: [f32; ROWS],
+    h: [f32; ROWS],
+    bounds: [f32; BATCH],
+    batch: Sketched,
+    slots: [u32; BATCH],
+}
+
+impl Read {
+    fn new() -> Self {
+        Self { x: [0.0; ROWS], h: [0.0; ROWS], bounds: [0.0; BATCH], batch: Sketched::new(), slots: [0; BATCH] }
+    }
+}
+
 /// One search.
 struct Hunt<'a> {
     index: &'a FlatIndex,
@@ -94,17 +110,16 @@ struct Hunt<'a> {
 
 impl<'a> Hunt<'a> {
     /// Adds the rows of some blocks that their sketches do not rule out.
-    fn sketch(&self, chunk: &Chunk, number: u32, blocks: Range<usize>, out: &mut Vec<Pending>) {
-        let (mut x, mut h, mut bounds) = ([0.0; ROWS], [0.0; ROWS], [0.0; BATCH]);
-        let mut batch = Sketched::new();
-        let (mut slots, mut n) = ([0; BATCH], 0);
+    fn sketch(&self, chunk: &Chunk, number: u32, blocks: Range<usize>, read: &mut Read, out: &mut Vec<Pending>) {
+        let Read { x, h, bounds, batch, slots } = read;
+        let mut n = 0;
         let mut flush = |batch: &Sketched, slots: &[u32]| {
-            self.coded.sketch_bounds(batch, &mut bounds);
-            out.extend(slots.iter().zip(&bounds).map(|(&slot, &bound)| Pending { bound, slot, high: 0 }));
+            self.coded.sketch_bounds(batch, bounds);
+            out.extend(slots.iter().zip(&*bounds).map(|(&slot, &bound)| Pending { bound, slot, high: 0 }));
         };
         for block in blocks {
             let (lines, taken, unbound) = chunk.block(block, &self.index.frame);
-            let left = (self.coded.sketch(lines, &mut x, &mut h) | unbound) & taken;
+            let left = (self.coded.sketch(lines, x, h) | unbound) & taken;
             for place in Bits(left) {
                 let row = place as usize;
                 slots[n] = slot(number, block, place);
@@ -112,13 +127,13 @@ impl<'a> Hunt<'a> {
                 batch.set(n, x[row], h, caps_of(&lines[lines.len() - 4..], row));
                 n += 1;
                 if n == BATCH {
-                    flush(&batch, &slots);
+                    flush(batch, slots);
                     n = 0;
                 }
             }
         }
         if n > 0 {
-            flush(&batch, &slots[..n]);
+            flush(batch, &slots[..n]);
         }
     }
 
