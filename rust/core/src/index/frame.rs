@@ -89,7 +89,11 @@ impl Frame {
         let n = rows().len();
         let mut directions: Vec<f32> = rows().step_by((n / HEAD).max(1)).take(HEAD).flatten().copied().collect();
         self.directions.clear();
-        if directions.len() < HEAD * self.padded || !self.make_orthonormal(&mut directions) {
+        // Rows of fewer numbers than four heads have are told apart by their signs alone.
+        if self.signs.len() < 4 * HEAD
+            || directions.len() < HEAD * self.padded
+            || !self.make_orthonormal(&mut directions)
+        {
             return false;
         }
         let mut held = 0.0;
