@@ -20,7 +20,6 @@ pub(crate) use ascii::{AsciiMasks, prefetch};
 pub(crate) use level::available;
 pub use level::level;
 pub(crate) use level::{Kernels, kernels};
-pub(crate) use portable::caps_of;
 
 /// Rows that a sketch kernel reads at once: one bit each in its answer.
 pub(crate) const ROWS: usize = 64;
@@ -96,24 +95,4 @@ pub(crate) struct CodeReach {
     /// At least the squared length of query and of row, and the product of both; at most the ratio of their lengths.
     pub(crate) square: f32,
     pub(crate) length: f32,
-}
-
-/// What sketches say of rows: the query's part along their signs, what their heads add, and the two of their caps, in parts.
-#[derive(Debug, Clone)]
-pub(crate) struct Sketched {
-    pub(crate) x: [f32; BATCH],
-    pub(crate) h: [f32; BATCH],
-    pub(crate) cosines: [f32; BATCH],
-    pub(crate) sines: [f32; BATCH],
-}
-
-impl Sketched {
-    pub(crate) fn new() -> Self {
-        Self { x: [0.0; BATCH], h: [0.0; BATCH], cosines: [0.0; BATCH], sines: [0.0; BATCH] }
-    }
-
-    #[inline]
-    pub(crate) fn set(&mut self, at: usize, x: f32, h: f32, (cosine, sine): (f32, f32)) {
-        (self.x[at], self.h[at], self.cosines[at], self.sines[at]) = (x, h, cosine, sine);
-    }
 }

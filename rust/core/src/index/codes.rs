@@ -4,7 +4,7 @@ use super::bound::{self, Cap, LENGTH_DOWN, SQUARE_UP};
 use super::chunk::Caps;
 use super::frame::Frame;
 use super::row::Query;
-use crate::simd::{BATCH, CodeReach, HEAD, Kernels, Line, ROWS, Reach, Sketched};
+use crate::simd::{BATCH, CodeReach, HEAD, Kernels, Line, Reach};
 
 /// A row's sketch: signs of its tail, its head, and how near the signs are to the tail.
 #[derive(Debug)]
@@ -182,14 +182,14 @@ impl Coded {
         self.reach.limit
     }
 
-    /// A bit for each of 64 rows whose sketches do not rule them out; `x` and `h` are told what they say of all.
-    pub(super) fn sketch(&self, block: &[Line], x: &mut [f32; ROWS], h: &mut [f32; ROWS]) -> u64 {
-        (self.kernels.sketch)(block, &self.tables, self.head.as_ref(), &self.reach, x, h)
+    /// Whether some rows may be ruled out.
+    pub(super) fn has_limit(&self) -> bool {
+        self.reach.limit > f32::NEG_INFINITY
     }
 
-    /// At most what rows can score by their sketches.
-    pub(super) fn sketch_bounds(&self, rows: &Sketched, out: &mut [f32; BATCH]) {
-        (self.kernels.sketch_bounds)(rows, &self.reach, out);
+    /// A bit for each of 64 rows that their sketches do not rule out.
+    pub(super) fn sketch(&self, block: &[Line]) -> u64 {
+        (self.kernels.sketch)(block, &self.tables, self.head.as_ref(), &self.reach)
     }
 
     /// The dot product of each of `rows` with the query, from its high or low nibbles.

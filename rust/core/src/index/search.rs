@@ -6,7 +6,7 @@ use super::chunk::{Bits, Chunk, SLOTS};
 use super::codes::{BatchCaps, Coded};
 use super::row::{Query, Row};
 use super::{FlatIndex, Found};
-use crate::simd::{BATCH, ROWS, Sketched, caps_of};
+use crate::simd::{BATCH, ROWS};
 
 /// Slots of a chunk, in the type of slots.
 #[expect(clippy::cast_possible_truncation, reason = "1024")]
@@ -15,11 +15,11 @@ const CHUNK: u32 = SLOTS as u32;
 /// Blocks of 64 rows whose sketches are read before it is asked whether that pays.
 const STRETCH: usize = 4;
 
-/// Rows left by their sketches after which the most promising ones are decided.
-const SEED_AFTER: usize = 128;
-
 /// Most chunks whose sketches are left unread, after some that ruled out too little.
 const MOST_BLIND: usize = 7;
+
+/// Rows left by their high nibbles after which the most promising ones are decided.
+const MANY: usize = 32;
 
 /// Up to so many, the best are kept in order while they are looked for.
 const FEW: usize = 32;
@@ -31,73 +31,44 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
     }
     let top_k = top_k.min(index.len());
     let coded = Coded::new(&index.frame, query);
-    let mut hunt = Hunt { index, query, coded, best: Best { found: Vec::new(), top_k, threshold } };
+    let best = Best { found: Vec::new(), top_k, threshold };
+    let mut hunt =
+        Hunt { index, query, coded, best, sketched: Vec::with_capacity(BATCH), weighed: Vec::new(), n_seen: 0 };
     hunt.coded.raise(threshold);
-    let (mut sketched, mut weighed) = (Vec::new(), Vec::new());
-    let mut read = Read::new();
-    // How many chunks go unread next, and how many last time; and how many rows have been looked through for promising ones.
-    let (mut blind, mut last_blind, mut n_seen) = (0, 0, 0);
+    // How many chunks go unread next, and how many last time.
+    let (mut blind, mut last_blind) = (0, 0);
     for (number, chunk) in (0..).zip(&index.chunks) {
         let mut first = 0;
         while blind == 0 && first < chunk.blocks() {
             let blocks = first..(first + STRETCH).min(chunk.blocks());
-            let (n_before, many) = (sketched.len(), blocks.len() * ROWS / 3);
-            hunt.sketch(chunk, number, blocks.clone(), &mut read, &mut sketched);
-            if sketched.len() > n_seen + SEED_AFTER.min(many) {
-                hunt.seed(&sketched[n_seen..]);
-                let limit = hunt.coded.limit();
-                let n_left = sketched[n_before..].iter().filter(|row| row.bound >= limit).count();
-                // Rows one after another cost a third of rows here and there.
-                if n_left > many {
-                    sketched.truncate(n_before);
-                    blind = (2 * last_blind + 1).min(MOST_BLIND);
-                    last_blind = blind;
-                    n_seen = n_before;
-                    break;
-                }
-                n_seen = sketched.len();
-            }
-            last_blind = 0;
+            // Without a limit nothing is ruled out, which says nothing of what follows.
+            let most = if hunt.coded.has_limit() { blocks.len() * ROWS / 3 } else { usize::MAX };
             first = blocks.end;
+            // Rows one after another cost a third of rows here and there.
+            let pays = hunt.sketch(chunk, number, blocks) <= most;
+            last_blind = if pays { 0 } else { (2 * last_blind + 1).min(MOST_BLIND) };
+            blind = last_blind;
         }
-        if first < chunk.blocks() {
+        if blind > 0 {
             blind -= 1;
-            let n_before = weighed.len();
-            hunt.weigh_all(chunk, number, first..chunk.blocks(), &mut weighed);
-            hunt.decide(&hunt.promising(&weighed[n_before..], hunt.best.missing() + 1));
+            hunt.weigh_all(chunk, number, first..chunk.blocks());
         }
     }
-    hunt.seed(&sketched);
-    sketched.retain(|row| row.bound >= hunt.coded.limit());
-    hunt.weigh(&sketched, &mut weighed);
-    hunt.decide(&hunt.promising(&weighed, top_k + 1));
+    hunt.weigh();
+    hunt.decide_promising(0, top_k + 1);
+    let weighed = std::mem::take(&mut hunt.weighed);
     hunt.decide(&weighed);
     hunt.best.found
 }
 
-/// A row that is not ruled out yet.
+/// A row that its high nibbles do not rule out.
 #[derive(Debug, Clone, Copy)]
-struct Pending {
+struct Weighed {
     /// At most what it scores.
     bound: f32,
     slot: u32,
-    /// The dot product of its high nibbles, once it has been weighed.
+    /// The dot product of its high nibbles.
     high: i32,
-}
-
-/// What was read of sketches last, and those of a batch that are left; in one place, so that nothing has to be cleared.
-struct Read {
-    x: [f32; ROWS],
-    h: [f32; ROWS],
-    bounds: [f32; BATCH],
-    batch: Sketched,
-    slots: [u32; BATCH],
-}
-
-impl Read {
-    fn new() -> Self {
-        Self { x: [0.0; ROWS], h: [0.0; ROWS], bounds: [0.0; BATCH], batch: Sketched::new(), slots: [0; BATCH] }
-    }
 }
 
 /// One search.
@@ -106,71 +77,60 @@ struct Hunt<'a> {
     query: &'a Query<'a>,
     coded: Coded,
     best: Best,
+    /// Slots of rows that their sketches do not rule out, to be weighed together: fewer than a batch.
+    sketched: Vec<u32>,
+    weighed: Vec<Weighed>,
+    /// How many of those have been looked through for promising ones.
+    n_seen: usize,
 }
 
 impl<'a> Hunt<'a> {
-    /// Adds the rows of some blocks that their sketches do not rule out.
-    fn sketch(&self, chunk: &Chunk, number: u32, blocks: Range<usize>, read: &mut Read, out: &mut Vec<Pending>) {
-        let Read { x, h, bounds, batch, slots } = read;
+    /// Takes on the rows of some blocks that their sketches do not rule out; returns how many those are.
+    fn sketch(&mut self, chunk: &Chunk, number: u32, blocks: Range<usize>) -> usize {
         let mut n = 0;
-        let mut flush = |batch: &Sketched, slots: &[u32]| {
-            self.coded.sketch_bounds(batch, bounds);
-            out.extend(slots.iter().zip(&*bounds).map(|(&slot, &bound)| Pending { bound, slot, high: 0 }));
-        };
         for block in blocks {
             let (lines, taken, unbound) = chunk.block(block, &self.index.frame);
-            let left = (self.coded.sketch(lines, x, h) | unbound) & taken;
+            let left = (self.coded.sketch(lines) | unbound) & taken;
+            n += left.count_ones() as usize;
             for place in Bits(left) {
-                let row = place as usize;
-                slots[n] = slot(number, block, place);
-                let h = if unbound >> place & 1 == 1 { f32::INFINITY } else { h[row] };
-                batch.set(n, x[row], h, caps_of(&lines[lines.len() - 4..], row));
-                n += 1;
-                if n == BATCH {
-                    flush(batch, slots);
-                    n = 0;
+                self.sketched.push(slot(number, block, place));
+                if self.sketched.len() == BATCH {
+                    self.weigh();
                 }
             }
         }
-        if n > 0 {
-            flush(batch, &slots[..n]);
-        }
+        n
     }
 
-    /// Decides the rows that promise most by their sketches, so that the limit is high when the others' turn comes.
-    fn seed(&mut self, sketched: &[Pending]) {
-        let mut weighed = Vec::new();
-        self.weigh(&self.promising(sketched, self.best.missing() + 1), &mut weighed);
-        self.decide(&weighed);
-    }
-
-    /// The rows of the highest bounds, `n` at most.
-    fn promising(&self, rows: &[Pending], n: usize) -> Vec<Pending> {
-        let n = n.min(rows.len());
-        if n > FEW {
-            let mut most = rows.to_vec();
-            most.select_nth_unstable_by(n - 1, |a, b| b.bound.total_cmp(&a.bound));
-            most.truncate(n);
-            return most;
+    /// Weighs the rows that were taken on, and keeps those that their high nibbles do not rule out.
+    fn weigh(&mut self) {
+        if self.sketched.is_empty() {
+            return;
         }
-        let mut most: Vec<Pending> = Vec::with_capacity(n);
-        let mut least = self.coded.limit();
-        for row in rows {
-            if row.bound > least {
-                if most.len() == n {
-                    most.pop();
-                }
-                most.insert(most.partition_point(|other| other.bound >= row.bound), *row);
-                if most.len() == n {
-                    least = most[n - 1].bound;
-                }
+        let (mut places, mut high, mut bounds) = ([0; BATCH], [0; BATCH], [0.0; BATCH]);
+        let mut caps = BatchCaps::new();
+        let mut first = 0;
+        for slots in self.sketched.chunk_by(|a, b| a / CHUNK == b / CHUNK) {
+            let (codes, all) = self.index.chunks[(slots[0] / CHUNK) as usize].high();
+            let places = &mut places[..slots.len()];
+            for (place, slot) in places.iter_mut().zip(slots) {
+                *place = slot % CHUNK;
             }
+            self.coded.nibbles(codes, places, &mut high[first..]);
+            caps.gather(first, all, places);
+            first += slots.len();
         }
-        most
+        let left = self.coded.left_by_high(&high, &caps, &mut bounds) & first_bits(first);
+        for k in Bits(left) {
+            let k = k as usize;
+            self.weighed.push(Weighed { bound: bounds[k], slot: self.sketched[k], high: high[k] });
+        }
+        self.sketched.clear();
+        self.settle();
     }
 
-    /// Adds those rows of some blocks that their high nibbles do not rule out.
-    fn weigh_all(&self, chunk: &Chunk, number: u32, blocks: Range<usize>, out: &mut Vec<Pending>) {
+    /// Weighs all rows of some blocks, likewise.
+    fn weigh_all(&mut self, chunk: &Chunk, number: u32, blocks: Range<usize>) {
         let (codes, all) = chunk.high();
         let (mut places, mut high, mut bounds) = ([0; BATCH], [0; BATCH], [0.0; BATCH]);
         let mut caps = BatchCaps::new();
@@ -182,43 +142,51 @@ impl<'a> Hunt<'a> {
             self.coded.nibbles(codes, &places[..n], &mut high);
             caps.copy(all, block * ROWS, n);
             let left = self.coded.left_by_high(&high, &caps, &mut bounds) & chunk.taken(block);
-            out.reserve(ROWS);
+            self.weighed.reserve(ROWS);
             for place in Bits(left) {
                 let k = place as usize;
-                out.push(Pending { bound: bounds[k], slot: slot(number, block, place), high: high[k] });
+                self.weighed.push(Weighed { bound: bounds[k], slot: slot(number, block, place), high: high[k] });
             }
+        }
+        self.settle();
+    }
+
+    /// Decides the most promising of the rows that were weighed since it last did, if they are many, so that the limit is high when
+    /// the others' turn comes.
+    fn settle(&mut self) {
+        let n_new = self.weighed.len() - self.n_seen;
+        if n_new > if self.coded.has_limit() { MANY } else { 0 } {
+            self.decide_promising(self.n_seen, self.best.missing() + 1);
+            self.n_seen = self.weighed.len();
         }
     }
 
-    /// Adds those of `rows` that their high nibbles do not rule out.
-    fn weigh(&self, rows: &[Pending], out: &mut Vec<Pending>) {
-        let (mut places, mut high, mut bounds) = ([0; BATCH], [0; BATCH], [0.0; BATCH]);
-        let mut caps = BatchCaps::new();
-        for rows in rows.chunks(BATCH) {
-            let mut first = 0;
-            for rows in rows.chunk_by(of_one_chunk) {
-                let (codes, all) = self.index.chunks[(rows[0].slot / CHUNK) as usize].high();
-                let places = &mut places[..rows.len()];
-                for (place, row) in places.iter_mut().zip(rows) {
-                    *place = row.slot % CHUNK;
+    /// Decides the rows of the highest bounds, `n` at most, of those that were weighed from the `first` on.
+    fn decide_promising(&mut self, first: usize, n: usize) {
+        let rows = &self.weighed[first..];
+        let n = n.min(rows.len());
+        let mut most: Vec<Weighed> = Vec::new();
+        if n > FEW {
+            most.extend_from_slice(rows);
+            most.select_nth_unstable_by(n - 1, |a, b| b.bound.total_cmp(&a.bound));
+            most.truncate(n);
+        } else if n > 0 {
+            let mut least = self.coded.limit();
+            for row in rows.iter().filter(|row| row.bound >= self.coded.limit()) {
+                if most.len() < n || row.bound > least {
+                    most.truncate(n - 1);
+                    most.insert(most.partition_point(|other| other.bound >= row.bound), *row);
+                    least = most[most.len() - 1].bound;
                 }
-                self.coded.nibbles(codes, places, &mut high[first..]);
-                caps.gather(first, all, places);
-                first += rows.len();
-            }
-            let left = self.coded.left_by_high(&high, &caps, &mut bounds) & first_bits(rows.len());
-            out.reserve(ROWS);
-            for k in Bits(left) {
-                let k = k as usize;
-                out.push(Pending { bound: bounds[k], slot: rows[k].slot, high: high[k] });
             }
         }
+        self.decide(&most);
     }
 
     /// Scores those of `rows`, which have been weighed, that both their nibbles do not rule out.
-    fn decide(&mut self, rows: &[Pending]) {
+    fn decide(&mut self, rows: &[Weighed]) {
         let (mut places, mut high, mut low, mut bounds) = ([0; BATCH], [0; BATCH], [0; BATCH], [0.0; BATCH]);
-        let mut batch = [Pending { bound: 0.0, slot: 0, high: 0 }; BATCH];
+        let mut batch = [Weighed { bound: 0.0, slot: 0, high: 0 }; BATCH];
         let mut caps = BatchCaps::new();
         let mut rows = rows.iter();
         loop {
@@ -286,7 +254,7 @@ fn first_bits(n: usize) -> u64 {
     u64::MAX >> (ROWS - n)
 }
 
-fn of_one_chunk(a: &Pending, b: &Pending) -> bool {
+fn of_one_chunk(a: &Weighed, b: &Weighed) -> bool {
     a.slot / CHUNK == b.slot / CHUNK
 }
 

@@ -5,7 +5,7 @@
 use super::chunk::SLOTS;
 use super::codes::{BatchCaps, Coded};
 use super::{FlatIndex, Found, Query, Row, bound};
-use crate::simd::{BATCH, Kernels, ROWS, Sketched, available, caps_of, kernels};
+use crate::simd::{BATCH, Kernels, ROWS, available, kernels};
 
 /// Queries, unless the environment variable `ROLECORE_CASES` says how many.
 const CASES: usize = 4000;
@@ -148,16 +148,21 @@ impl Case {
             };
 
             let (lines, taken, unbound) = chunk.block(place / ROWS, frame);
-            let (bit, k) = (1 << (place % ROWS), place % ROWS);
+            let bit = 1 << (place % ROWS);
             assert_ne!(taken & bit, 0);
-            let (mut x, mut h, mut bounds) = ([0.0; ROWS], [0.0; ROWS], [0.0; BATCH]);
-            let left = coded.sketch(lines, &mut x, &mut h) | unbound;
-            let mut sketched = Sketched::new();
-            sketched.set(k, x[k], h[k], caps_of(&lines[lines.len() - 4..], k));
-            coded.sketch_bounds(&sketched, &mut bounds);
-            holds("sketch", if unbound & bit == 0 { bounds[k] } else { f32::INFINITY }, left & bit != 0);
+            assert!(
+                (coded.sketch(lines) | unbound) & bit != 0 || truth < limit,
+                "a sketch rules {truth} out at {limit}"
+            );
+            coded.raise(truth);
+            assert_ne!(
+                (coded.sketch(lines) | unbound) & bit,
+                0,
+                "a sketch rules out what is just at the limit, {truth}"
+            );
+            coded.raise(limit);
 
-            let (mut high, mut low, mut caps) = ([0; BATCH], [0; BATCH], BatchCaps::new());
+            let (mut high, mut low, mut bounds, mut caps) = ([0; BATCH], [0; BATCH], [0.0; BATCH], BatchCaps::new());
             let rows = [u32::try_from(place).unwrap()];
             coded.nibbles(chunk.high().0, &rows, &mut high);
             caps.gather(0, chunk.high().1, &rows);

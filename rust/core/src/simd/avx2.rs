@@ -12,7 +12,7 @@ use std::arch::x86_64::{
     _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
 };
 
-use super::{BATCH, HEAD, Line, ROWS, Reach};
+use super::{BATCH, HEAD, Line, Reach};
 
 /// How many rows ahead nibbles are announced.
 pub(super) const AHEAD: usize = 16;
@@ -81,14 +81,7 @@ pub(super) use super::portable::tables;
 
 /// See [`super::portable::sketch`].
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn sketch(
-    block: &[Line],
-    tables: &[[u8; 16]],
-    head: Option<&[i8; HEAD]>,
-    reach: &Reach,
-    x: &mut [f32; ROWS],
-    h: &mut [f32; ROWS],
-) -> u64 {
+pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEAD]>, reach: &Reach) -> u64 {
     let (columns, rest) = block.split_at(tables.len() / 2);
     let (heads, caps) = rest.split_at(if head.is_some() { HEAD } else { 0 });
     let nibble = _mm256_set1_epi8(0xf);
@@ -130,7 +123,6 @@ pub(super) fn sketch(
 
         let all = |x: f32| _mm256_set1_ps(x);
         let (sign, part) = (all(-0.0), all(Reach::PART));
-        let (xs, hs) = (x.as_chunks_mut::<8>().0, h.as_chunks_mut::<8>().0);
         let quarters = [(s0, a0, b0), (s1, a1, b1), (s2, a2, b2), (s3, a3, b3)];
         for (k, (sum, a, b)) in quarters.into_iter().enumerate() {
             let x = _mm256_fmadd_ps(sum, all(reach.x_scale), all(reach.x_base));
@@ -146,8 +138,6 @@ pub(super) fn sketch(
             let less = _mm256_cmp_ps::<_CMP_LT_OQ>(_mm256_mul_ps(b, beyond), d_square);
             let below = _mm256_movemask_ps(_mm256_and_ps(_mm256_and_ps(rising, short), less));
             mask |= u64::from(!below.cast_unsigned() & 0xff) << (32 * side + 8 * k);
-            store(x, &mut xs[4 * side + k]);
-            store(h, &mut hs[4 * side + k]);
         }
     }
     mask

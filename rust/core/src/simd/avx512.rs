@@ -15,7 +15,7 @@ use std::arch::x86_64::{
 };
 
 use super::avx2::{AHEAD, announce, four_sums, load_half, load_numbers, row_of};
-use super::{BATCH, HEAD, Line, ROWS, Reach};
+use super::{BATCH, HEAD, Line, Reach};
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -127,14 +127,7 @@ pub(super) fn tables(x: &[f32], per_unit: f32, out: &mut [[u8; 16]]) {
 
 /// See [`super::portable::sketch`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")]
-pub(super) fn sketch(
-    block: &[Line],
-    tables: &[[u8; 16]],
-    head: Option<&[i8; HEAD]>,
-    reach: &Reach,
-    x: &mut [f32; ROWS],
-    h: &mut [f32; ROWS],
-) -> u64 {
+pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEAD]>, reach: &Reach) -> u64 {
     const FIRST: [u16; 32] = interleaved(0);
     const SECOND: [u16; 32] = interleaved(16);
     let (columns, rest) = block.split_at(tables.len() / 2);
@@ -174,7 +167,6 @@ pub(super) fn sketch(
     let all = |x: f32| _mm512_set1_ps(x);
     let (sign, part) = (_mm512_set1_ps(-0.0), all(Reach::PART));
     let mut mask = 0;
-    let (xs, hs) = (x.as_chunks_mut::<16>().0, h.as_chunks_mut::<16>().0);
     let quarters = [(s0, a0, b0), (s1, a1, b1), (s2, a2, b2), (s3, a3, b3)];
     for (k, (sum, a, b)) in quarters.into_iter().enumerate() {
         let x = _mm512_fmadd_ps(sum, all(reach.x_scale), all(reach.x_base));
@@ -189,8 +181,6 @@ pub(super) fn sketch(
         let below = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(below, to_go, _mm512_setzero_ps());
         let below = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(below, _mm512_mul_ps(b, beyond), d_square);
         mask |= u64::from(!below) << (16 * k);
-        store(x, &mut xs[k]);
-        store(h, &mut hs[k]);
     }
     mask
 }

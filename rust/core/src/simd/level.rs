@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::portable::Coded;
-use super::{BATCH, CodeReach, HEAD, Line, ROWS, Reach, Sketched, portable};
+use super::{BATCH, CodeReach, HEAD, Line, Reach, portable};
 
 /// The kernels of one level. All levels give the same bits; see [`portable`] for what each does.
 #[derive(Debug)]
@@ -22,8 +22,7 @@ pub(crate) struct Kernels {
     pub(crate) signs: fn(&[f32], &mut [u8]) -> f32,
     pub(crate) spans: fn(&[f32]) -> (f32, f32),
     pub(crate) tables: fn(&[f32], f32, &mut [[u8; 16]]),
-    pub(crate) sketch: fn(&[Line], &[[u8; 16]], Option<&[i8; HEAD]>, &Reach, &mut [f32; ROWS], &mut [f32; ROWS]) -> u64,
-    pub(crate) sketch_bounds: fn(&Sketched, &Reach, &mut [f32; BATCH]),
+    pub(crate) sketch: fn(&[Line], &[[u8; 16]], Option<&[i8; HEAD]>, &Reach) -> u64,
     pub(crate) nibbles: fn(&[u8], usize, &[u32], &[i8], &mut [i32]),
     pub(crate) code_bounds: fn(&[i32; BATCH], &[f32; BATCH], &[f32; BATCH], &CodeReach, &mut [f32; BATCH]),
     pub(crate) reaching: fn(&[f32; BATCH], f32) -> u64,
@@ -44,7 +43,6 @@ static SCALAR: Kernels = Kernels {
     spans: portable::spans,
     tables: portable::tables,
     sketch: portable::sketch,
-    sketch_bounds: portable::sketch_bounds,
     nibbles: portable::nibbles,
     code_bounds: portable::code_bounds,
     reaching: portable::reaching,
@@ -66,9 +64,7 @@ macro_rules! kernels {
             signs = portable::signs(x: &[f32], out: &mut [u8]) -> f32;
             spans = portable::spans(x: &[f32]) -> (f32, f32);
             tables = super::$own::tables(x: &[f32], per_unit: f32, out: &mut [[u8; 16]]) -> ();
-            sketch = super::$own::sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEAD]>, reach: &Reach,
-                x: &mut [f32; ROWS], h: &mut [f32; ROWS]) -> u64;
-            sketch_bounds = portable::sketch_bounds(rows: &Sketched, reach: &Reach, out: &mut [f32; BATCH]) -> ();
+            sketch = super::$own::sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEAD]>, reach: &Reach) -> u64;
             nibbles = super::$own::nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) -> ();
             code_bounds = portable::code_bounds(sums: &[i32; BATCH], cosines: &[f32; BATCH], scales: &[f32; BATCH], reach: &CodeReach,
                 out: &mut [f32; BATCH]) -> ();
@@ -182,6 +178,7 @@ mod tests {
                     floats_agree(kernels, &x, &y);
                     codes_agree(kernels, &x, &mut noise);
                     sketches_agree(kernels, &x, &mut noise);
+                    bounds_agree(kernels, &mut noise);
                 }
             }
         }
@@ -226,6 +223,17 @@ mod tests {
         assert_eq!(dots(kernels), dots(&SCALAR), "{level}, {n}");
     }
 
+    fn bounds_agree(kernels: &Kernels, noise: &mut Noise) {
+        let sums = std::array::from_fn(|_| (noise.next() % 2000) as i32 - 1000);
+        let reach = CodeReach { offset: 7, step: 1e-3, left_out: 0.01, square: 1.0, length: 1.0 };
+        let bounded = |kernels: &Kernels| {
+            let mut bounds = [0.0; BATCH];
+            (kernels.code_bounds)(&sums, &[0.99; BATCH], &[0.9; BATCH], &reach, &mut bounds);
+            (bits(&bounds), (kernels.reaching)(&bounds, 0.5))
+        };
+        assert_eq!(bounded(kernels), bounded(&SCALAR), "{}", kernels.level);
+    }
+
     fn sketches_agree(kernels: &Kernels, x: &[f32], noise: &mut Noise) {
         let (level, n) = (kernels.level, x.len());
         let tables = |kernels: &Kernels| {
@@ -246,19 +254,7 @@ mod tests {
                 length: 0.9,
                 limit: (noise.next() % 100) as f32 / 100.0,
             };
-            let read = |kernels: &Kernels| {
-                let (mut x, mut h) = ([0.0; ROWS], [0.0; ROWS]);
-                let mask = (kernels.sketch)(&block, &tables, head, &reach, &mut x, &mut h);
-                let (cosines, sines) = ([0.4 / Reach::PART; BATCH], [0.3 / Reach::PART; BATCH]);
-                let mut bounds = [0.0; BATCH];
-                (kernels.sketch_bounds)(&Sketched { x, h, cosines, sines }, &reach, &mut bounds);
-                let sums = x.map(|x| (x * 1000.0) as i32);
-                let mut code_bounds = [0.0; BATCH];
-                let reach = CodeReach { offset: 7, step: 1e-3, left_out: 0.01, square: 1.0, length: 1.0 };
-                (kernels.code_bounds)(&sums, &[0.99; BATCH], &[0.9; BATCH], &reach, &mut code_bounds);
-                let left = (kernels.reaching)(&code_bounds, 0.5);
-                (mask, left, bits(&x), bits(&h), bits(&bounds), bits(&code_bounds))
-            };
+            let read = |kernels: &Kernels| (kernels.sketch)(&block, &tables, head, &reach);
             assert_eq!(read(kernels), read(&SCALAR), "{level}, {n}");
         }
     }

@@ -4,7 +4,7 @@
 //! fused with sums only where it is written so. The bodies are inlined into functions that are compiled for a level; those that compilers make
 //! vector code of well have no other form.
 
-use super::{BATCH, CodeReach, HEAD, LANES, Line, ROWS, Reach, Sketched};
+use super::{BATCH, CodeReach, HEAD, LANES, Line, ROWS, Reach};
 
 /// Each number of `row` times `scale` and its sign; zeros where `out` is longer.
 #[inline(always)]
@@ -260,20 +260,12 @@ pub(super) fn tables(x: &[f32], per_unit: f32, out: &mut [[u8; 16]]) {
     }
 }
 
-/// Reads 64 rows' sketches: what each row's signs make of the query into `x`, its head into `h`, and returns a bit for each row
-/// that may reach the limit.
+/// Reads 64 rows' sketches; returns a bit for each row that may reach the limit. See `index/bound.rs`.
 ///
-/// A column holds for each row a byte of [`signs`], whose nibbles choose in two tables; `head` four lines for each four directions, `[row][direction]`; `caps` the
-/// rows' cosines, then their squared sines, as parts of 65,000.
+/// A column holds for each row a byte of [`signs`], whose nibbles choose in two tables; `head` four lines for each four directions,
+/// `[row][direction]`; `caps` the rows' cosines, then their squared sines, as parts of 65,000.
 #[inline(always)]
-pub(super) fn sketch(
-    block: &[Line],
-    tables: &[[u8; 16]],
-    head: Option<&[i8; HEAD]>,
-    reach: &Reach,
-    x: &mut [f32; ROWS],
-    h: &mut [f32; ROWS],
-) -> u64 {
+pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEAD]>, reach: &Reach) -> u64 {
     let (columns, rest) = block.split_at(tables.len() / 2);
     let (heads, caps) = rest.split_at(if head.is_some() { HEAD } else { 0 });
     let mut mask = 0;
@@ -292,36 +284,22 @@ pub(super) fn sketch(
         }
         #[expect(clippy::cast_precision_loss, reason = "under 2^24")]
         let (sum, head_sum) = (sum as f32, head_sum as f32);
-        x[row] = sum.mul_add(reach.x_scale, reach.x_base);
-        h[row] = head_sum.mul_add(reach.h_scale, reach.h_base);
+        let x = sum.mul_add(reach.x_scale, reach.x_base);
+        let h = head_sum.mul_add(reach.h_scale, reach.h_base);
         let (a, b) = caps_of(caps, row);
-        mask |= u64::from(!reach.is_below(x[row], h[row], a, b)) << row;
+        mask |= u64::from(!reach.is_below(x, h, a, b)) << row;
     }
     mask
 }
 
 /// The cosine and the squared sine of a row, in parts.
 #[inline(always)]
-pub(crate) fn caps_of(caps: &[Line], row: usize) -> (f32, f32) {
+fn caps_of(caps: &[Line], row: usize) -> (f32, f32) {
     let part = |line: &Line| {
         let bytes = &line.0[row % 32 * 2..][..2];
         f32::from(u16::from_le_bytes([bytes[0], bytes[1]]))
     };
     (part(&caps[row / 32]), part(&caps[2 + row / 32]))
-}
-
-/// At most what rows can score by their sketches.
-#[inline(always)]
-pub(super) fn sketch_bounds(rows: &Sketched, reach: &Reach, out: &mut [f32; BATCH]) {
-    for k in 0..BATCH {
-        let (x, a, b) = (rows.x[k], rows.cosines[k] * Reach::PART, rows.sines[k] * Reach::PART);
-        let beyond = reach.square - x * x;
-        let beyond = if beyond > 0.0 { beyond } else { 0.0 };
-        // Past the peak: the whole lengths.
-        let (whole, square) =
-            if x > reach.length * a { (0.0, (a * a + b) * reach.square) } else { (x * a, beyond * b) };
-        out[k] = rows.h[k] + (whole + square.sqrt());
-    }
 }
 
 /// At most what rows can score, from the dot products of their codes with the query's whole numbers, and their codes' cosines and
