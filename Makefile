@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index notebook fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan notebook fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -87,6 +87,11 @@ CASES ?= 1000000
 
 soak-index: .venv/.made ## CASES=1000000 searches on data made to break them, against a scan, and every bound; about a minute
 	@ROLECORE_CASES=$(CASES) cargo test --quiet --locked --release -p rolecore-core --lib equals_a_scan_on_data_made_to_break_it
+
+# The sanitizer's runtime comes with stable Rust, the flag that asks for it does not.
+asan: .venv/.made ## the cache, its kernels and its snapshots under the address sanitizer
+	@RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --quiet --locked --release --target $$(rustc -vV | sed -n 's/^host: //p') \
+		--target-dir target/asan -p rolecore-core --lib -- index:: simd:: cache::
 
 notebook: .venv/.built .venv/.group-notebook ## run examples/memory_profile.ipynb, which checks memory() against RSS and memray
 	@.venv/bin/jupyter execute --timeout=300 examples/memory_profile.ipynb
