@@ -43,6 +43,8 @@
 //! Nothing has an offset, and counts follow from lengths: what is not said twice cannot disagree. CRC-32 is that of zlib and PNG.
 //! The codes that searches read are not in the file: made anew from the rows, they are right whatever the file says.
 
+#[cfg(test)]
+mod damage_tests;
 mod read;
 #[cfg(test)]
 mod tests;

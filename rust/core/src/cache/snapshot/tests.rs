@@ -1,4 +1,4 @@
-//! Snapshots: what is saved comes back, and no file does harm.
+//! Snapshots: what is saved comes back. What of a damaged one: `damage_tests.rs`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ type Plain = Cache<()>;
 
 const DIM: usize = 4;
 const NOBODY: Scope<'static> = Scope { tenant: b"", model_id: b"" };
-const NO_LIMIT: Settings =
+pub(super) const NO_LIMIT: Settings =
     Settings { dim: DIM, capacity: usize::MAX, max_bytes: usize::MAX, time_to_live_ns: None, policy: Policy::Lru };
 
 /// A folder that is deleted with it.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("rolecore-snapshot-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -31,7 +31,7 @@ impl Folder {
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("cache.snapshot")
     }
 
@@ -41,7 +41,7 @@ impl Folder {
     }
 
     /// A cache from these bytes.
-    fn load(&self, bytes: &[u8]) -> Result<Plain> {
+    pub(super) fn load(&self, bytes: &[u8]) -> Result<Plain> {
         fs::write(self.file(), bytes).unwrap();
         Plain::load(&self.file(), Overrides::default(), Some(NOW), WALL)
     }
@@ -54,11 +54,11 @@ impl Drop for Folder {
 }
 
 /// What the two clocks say when caches are saved.
-const NOW: u64 = 1000;
-const WALL: u64 = 1_700_000_000_000_000_000;
+pub(super) const NOW: u64 = 1000;
+pub(super) const WALL: u64 = 1_700_000_000_000_000_000;
 
 #[derive(Debug, Clone)]
-struct Put {
+pub(super) struct Put {
     tenant: String,
     key: String,
     value: Value,
@@ -69,7 +69,7 @@ struct Put {
 }
 
 impl Put {
-    fn key(key: &str) -> Self {
+    pub(super) fn key(key: &str) -> Self {
         let value = Value::Text(key.as_bytes().into());
         Self {
             tenant: String::new(),
@@ -92,7 +92,7 @@ impl Put {
     }
 }
 
-fn cache_of(settings: Settings, puts: &[Put]) -> Plain {
+pub(super) fn cache_of(settings: Settings, puts: &[Put]) -> Plain {
     let cache = Plain::new(settings).unwrap();
     for put in puts {
         put.put_into(&cache).unwrap();
@@ -157,26 +157,8 @@ fn searched(cache: &Plain, tenant: &str, query: [f32; DIM]) -> Vec<(Vec<u8>, u64
     hits.iter().map(|hit| (hit.item.key().to_vec(), hit.score.to_bits())).collect()
 }
 
-/// Makes all checksums right, as the format says: what is behind them is read then.
-fn with_right_checksums(bytes: &mut [u8]) {
-    let mut start = HEADER;
-    for section in (SECTIONS_AT..CHECKSUM_AT).step_by(16).take(5) {
-        let Some(len) = bytes.get(section..section + 8) else { return };
-        let len = usize::try_from(u64::from_le_bytes(len.try_into().unwrap())).unwrap();
-        let end = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
-        let Some(content) = end.and_then(|end| bytes.get(start..end)) else { break };
-        let checksum = crc32fast::hash(content);
-        start += content.len();
-        bytes[section + 8..section + 12].copy_from_slice(&checksum.to_le_bytes());
-    }
-    if bytes.len() >= HEADER {
-        let checksum = crc32fast::hash(&bytes[..CHECKSUM_AT]);
-        bytes[CHECKSUM_AT..HEADER].copy_from_slice(&checksum.to_le_bytes());
-    }
-}
-
 /// Two tenants, all kinds of values, a pin and a deadline.
-fn small() -> Vec<u8> {
+pub(super) fn small() -> Vec<u8> {
     let text = Put { tenant: "acme".into(), ..Put::key("text") };
     let bytes = Put { value: Value::Bytes(b"\0\xff"[..].into()), is_pinned: true, ..Put::key("bytes") };
     let nothing = Put { value: Value::Nothing, row: [0.0, 0.0, 0.0, -1.0], ttl: Some(5000), ..Put::key("nothing") };
@@ -188,7 +170,7 @@ fn small() -> Vec<u8> {
 }
 
 /// A cache from any file is one like any other.
-fn check(cache: &Plain) {
+pub(super) fn check(cache: &Plain) {
     let before = shown(cache, NOW, WALL);
     let bytes = cache.run(|store| Ok(store.memory().0)).unwrap();
     assert_eq!(recount(cache), bytes);
@@ -239,146 +221,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn any_edits_behind_right_checksums_are_refused_or_make_a_cache(
-        edits in prop::collection::vec((any::<prop::sample::Index>(), edit()), 1..5),
-        resized in prop::option::weighted(0.2, 0..1200_usize),
-    ) {
-        let mut bytes = small();
-        if let Some(len) = resized {
-            bytes.resize(len, 0);
-        }
-        for (at, edit) in &edits {
-            if bytes.is_empty() {
-                break;
-            }
-            let at = at.index(bytes.len()) / edit.len() * edit.len();
-            let len = edit.len().min(bytes.len() - at);
-            bytes[at..at + len].copy_from_slice(&edit[..len]);
-        }
-        with_right_checksums(&mut bytes);
-        match Folder::new().load(&bytes) {
-            Ok(cache) => check(&cache),
-            Err(error) => prop_assert!(matches!(error, Error::Cache(_)), "{error:?}"),
-        }
-    }
-}
-
-/// A byte, or a number of 4 or 8 bytes that is likely to do harm.
-fn edit() -> impl Strategy<Value = Vec<u8>> {
-    let size = prop_oneof![
-        Just(0),
-        Just(u64::MAX),
-        Just(1 << 63),
-        Just(u64::MAX - 63),
-        0..70_u64,
-        any::<u64>(),
-        any::<f64>().prop_map(f64::to_bits)
-    ];
-    prop_oneof![
-        any::<u8>().prop_map(|byte| vec![byte]),
-        size.clone().prop_map(|n| n.to_le_bytes().to_vec()),
-        size.prop_map(|n| n.to_le_bytes()[..4].to_vec()),
-        any::<f32>().prop_map(|x| x.to_le_bytes().to_vec()),
-    ]
-}
-
-#[test]
-fn every_single_change_is_found() {
-    let folder = Folder::new();
-    let bytes = small();
-    assert_eq!(folder.load(&bytes).unwrap().run(|store| store.len(Some(NOW))), Ok(3));
-    let is_refused = |bytes: &[u8]| matches!(folder.load(bytes), Err(Error::Cache(_)));
-    for at in 0..bytes.len() {
-        let mut changed = bytes.clone();
-        for mask in [1, 0x80, 0xff] {
-            changed[at] = bytes[at] ^ mask;
-            assert!(is_refused(&changed), "byte {at} ^ {mask}");
-        }
-        assert!(is_refused(&bytes[..at]), "cut to {at}");
-        changed.copy_from_slice(&bytes);
-        changed.insert(at, 0);
-        assert!(is_refused(&changed), "a zero before {at}");
-    }
-    assert!(is_refused(&[&bytes[..], &[0]].concat()));
-    assert!(is_refused(&[&bytes[..], &[0; 64]].concat()));
-}
-
-#[test]
-fn every_single_change_behind_right_checksums_is_found_or_makes_a_cache() {
-    let folder = Folder::new();
-    let bytes = small();
-    let mut n_caches = 0;
-    for at in 0..bytes.len() {
-        for mask in [1, 0x40, 0xff] {
-            let mut changed = bytes.clone();
-            changed[at] ^= mask;
-            with_right_checksums(&mut changed);
-            match folder.load(&changed) {
-                Ok(cache) => {
-                    check(&cache);
-                    n_caches += 1;
-                }
-                Err(error) => assert!(matches!(error, Error::Cache(_)), "byte {at} ^ {mask}: {error:?}"),
-            }
-        }
-    }
-    assert!(n_caches > 300, "{n_caches}: checksums were right");
-}
-
-#[test]
-fn what_is_wrong_is_named() {
-    let folder = Folder::new();
-    let bytes = small();
-    let entry = HEADER + 64 + 64;
-    let refused = |at: usize, new: &[u8]| {
-        let mut changed = bytes.clone();
-        changed[at..at + new.len()].copy_from_slice(new);
-        with_right_checksums(&mut changed);
-        match folder.load(&changed) {
-            Err(Error::Cache(why)) => why,
-            other => panic!("{at}: {other:?}"),
-        }
-    };
-    for (at, new, why) in [
-        (0, &b"PK\x03\x04"[..], "no snapshot of a vector cache"),
-        (8, &[2], "its format is of version 2, this release reads 1"),
-        (12, &[0; 4], "setting"),
-        (16, &[0; 8], "setting"),
-        (48, &[3], "setting"),
-        (52, &[1], "setting"),
-        (56, &[0xff; 8], "section"),
-        (56, &[4], "bytes"),
-        (HEADER, &f32::NAN.to_le_bytes(), "entry 0: its vector"),
-        (HEADER, &0.9_f32.to_le_bytes(), "entry 0: its vector"),
-        (HEADER + 64, &[0xff; 8], "space 0"),
-        (entry + 8, &(-1.0_f64).to_le_bytes(), "entry 0: its cost"),
-        (entry + 64 + 16, &f64::INFINITY.to_le_bytes(), "entry 1: its cost or priority"),
-        (entry + 24, &[0xff; 8], "entry 0: its key"),
-        (entry + 32, &[0xff; 8], "entry 0: its value"),
-        (entry + 40, &[9], "entry 0: its space"),
-        (entry + 44, &[2], "same age"),
-        (entry + 52, &[3], "entry 0: its value is of no kind"),
-        (entry + 53, &[2], "entry 0: it is neither pinned"),
-        (entry + 3 * 64, &[0xff], "entry 0: its key is no text"),
-    ] {
-        let message = refused(at, new);
-        assert!(message.contains(why), "{at}: {message}");
-        assert!(!message.contains("nothing") && !message.contains("acme"), "names no key: {message}");
-    }
-}
-
-#[test]
-fn two_entries_of_one_key_are_refused() {
-    let folder = Folder::new();
-    let cache = cache_of(NO_LIMIT, &[Put::key("a"), Put::key("b")]);
-    cache.save(&folder.file(), Some(NOW), WALL).unwrap();
-    let mut bytes = fs::read(folder.file()).unwrap();
-    let at = bytes.windows(3).position(|window| window == b"ab\0").unwrap();
-    bytes[at] = b'b';
-    with_right_checksums(&mut bytes);
-    assert!(matches!(folder.load(&bytes), Err(Error::Cache(why)) if why.contains("same key")));
 }
 
 #[test]
