@@ -21,6 +21,7 @@ mod s3fifo;
 mod snapshot;
 mod space;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use super::expiry::{Deadline, NEVER};
 use super::item::Item;
 use super::space::{Held, Rows, Scope, Space};
 use super::store::{Busy, Node, ShortKey, Store};
+use super::table::{is_full, reserve_one};
 use crate::error::{Error, Result};
 
 /// Most entries: their numbers have 32 bits, and one stands for none.
@@ -153,7 +154,7 @@ impl<F> Store<F> {
             u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 entries")
         });
         let nodes = &self.nodes;
-        self.keys.reserve(1, |&at| hash_of(nodes, at));
+        reserve_one(&mut self.keys, |&at| hash_of(nodes, at));
         number
     }
 
@@ -180,7 +181,7 @@ impl<F> Store<F> {
         if is_new && self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
             growth += self.more_places() * (size_of::<Node<F>>() + FIRST / 2) + FIRST;
         }
-        if is_new && self.keys.len() == self.keys.capacity() {
+        if is_new && is_full(&self.keys) {
             growth += self.keys.allocation_size() + FIRST;
         }
         if has_deadline && self.expiry.is_full() {

@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 
 use super::bytes::{allocation, vec};
 use super::order::{Links, List, Newcomer, Standing, grow};
+use super::table::reserve_one;
 
 /// Uses that are counted; more count as this many.
 const MOST_USES: u8 = 3;
@@ -140,6 +141,7 @@ impl Ghosts {
         }
         self.in_order.push_back(hash);
         if self.known.find(hash, |&known| known == hash).is_none() {
+            reserve_one(&mut self.known, |&hash| hash);
             self.known.insert_unique(hash, hash, |&hash| hash);
         }
     }

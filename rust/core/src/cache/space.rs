@@ -7,6 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::bytes::{Parts, allocation, shared, vec};
 use super::item::Item;
+use super::table::{is_full, reserve_one};
 use crate::index::{FlatIndex, Found, Query};
 
 /// Whose rows: names of any bytes.
@@ -159,9 +160,11 @@ impl Spaces {
         });
         self.places[id as usize] = Some(Place { space, n_rows: 0, n_pinned: 0, codes: 0, others: 0, growth: 0 });
         let (places, hasher) = (&self.places, &self.hasher);
-        self.by_scope.insert_unique(hasher.hash_one(scope), id, |&id| {
+        let hash_of = |&id: &u32| {
             hasher.hash_one(places[id as usize].as_ref().expect("a space in the table is there").space.scope())
-        });
+        };
+        reserve_one(&mut self.by_scope, hash_of);
+        self.by_scope.insert_unique(hasher.hash_one(scope), id, hash_of);
         id
     }
 
@@ -212,7 +215,7 @@ impl Spaces {
             return self.place(id).growth;
         }
         let tables = self.bytes().tables - self.others;
-        let is_full = self.by_scope.len() == self.by_scope.capacity() || self.free.is_empty();
+        let is_full = is_full(&self.by_scope) || self.free.is_empty();
         let names = scope.tenant.len() + scope.model_id.len();
         names + FIRST + FlatIndex::first_bytes(dim) + if is_full { tables + FIRST } else { 0 }
     }
