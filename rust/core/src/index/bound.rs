@@ -25,7 +25,7 @@
 //! does not hold is never left out by its sketch.
 //!
 //! **Where `x` comes from.** The query's dot product with the signs is summed from tables, each of whose entries is rounded by at
-//! most half a step; the one with four or eight bits is an integer sum with the query in steps of a 127th of its peak, and what that
+//! most half a step, and whose sums by eight are averaged by fours, rounded up; the one with four or eight bits is an integer sum with the query in steps of a 127th of its peak, and what that
 //! leaves out of `q`, of length `w`, adds at most `w`.
 //!
 //! **Rounding.** With `u = 2^-24` and `n` padded numbers, dot products in sixteen lanes err by at most `(n/16 + 5) u` times the

@@ -157,12 +157,13 @@ impl Coded {
         }
         let mut tables = vec![[0; 16]; padded / 4];
         let (widest, total) = (kernels.spans)(&rotated);
-        // Rounding adds at most a half to each of two tables that share a byte; a total of 60,000 fits the counters.
-        let per_count = (widest * 2.0 / 253.5).max(total * 2.0 / 60_000.0).max(f32::MIN_POSITIVE);
+        // Rounding adds at most a half to each of two tables that share a byte; a fourth of a total of 200,000 fits the counters.
+        let per_count = (widest * 2.0 / 253.5).max(total * 2.0 / 200_000.0).max(f32::MIN_POSITIVE);
         (kernels.tables)(&rotated, 2.0 / per_count, &mut tables);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^24")]
         let (n_tables, per_sign) = ((padded / 4) as f32, 1.0 / (padded as f32).sqrt());
-        reach.x_scale = per_count * per_sign;
+        // Each four columns count by their mean.
+        reach.x_scale = 4.0 * per_count * per_sign;
         reach.x_base = (0.5 * per_count * n_tables - total) * per_sign;
         let square = (kernels.dot)(&rotated, &rotated);
         let error = bound::dot_error(padded);

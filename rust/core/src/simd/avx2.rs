@@ -2,14 +2,15 @@
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_loadu_si128,
-    _mm_set1_epi32, _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_blend_ps, _mm256_broadcastsi128_si256,
-    _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16,
-    _mm256_cvtepu16_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_hadd_epi32,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps,
-    _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16,
+    _mm_storeu_si128, _mm256_abs_epi8, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_avg_epu8, _mm256_blend_ps, _mm256_broadcastsi128_si256,
+    _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_extracti128_si256,
+    _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_permute2f128_ps,
+    _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sign_epi8, _mm256_slli_epi16,
     _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    _mm256_xor_si256,
 };
 
 use super::{BATCH, HEAD, Line, Reach};
@@ -87,18 +88,29 @@ pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEA
     let nibble = _mm256_set1_epi8(0xf);
     let half = |line: &Line, side: usize| load_half(&line.0.as_chunks::<32>().0[side]);
 
+    // As in `avx512`: the sums of the high bytes are taken off at the end.
+    let (mut both, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
+    for (columns, tables) in columns.as_chunks::<4>().0.iter().zip(tables.as_chunks::<8>().0) {
+        let mut sums = [[_mm256_setzero_si256(); 4]; 2];
+        for k in 0..4 {
+            let (low, high) = (load_table(&tables[2 * k]), load_table(&tables[2 * k + 1]));
+            for side in 0..2 {
+                let codes = half(&columns[k], side);
+                let front = _mm256_shuffle_epi8(low, _mm256_and_si256(codes, nibble));
+                let back = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble));
+                sums[side][k] = _mm256_add_epi8(front, back);
+            }
+        }
+        for side in 0..2 {
+            let [a, b, c, d] = sums[side];
+            let sums = _mm256_avg_epu8(_mm256_avg_epu8(a, b), _mm256_avg_epu8(c, d));
+            both[side] = _mm256_add_epi16(both[side], sums);
+            odd[side] = _mm256_add_epi16(odd[side], _mm256_srli_epi16::<8>(sums));
+        }
+    }
     let mut mask = 0;
     for side in 0..2 {
-        // As in `avx512`: the sums of the high bytes are taken off at the end.
-        let (mut both, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for (column, tables) in columns.iter().zip(tables.as_chunks::<2>().0) {
-            let codes = half(column, side);
-            let low = _mm256_shuffle_epi8(load_table(&tables[0]), _mm256_and_si256(codes, nibble));
-            let codes = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
-            let sums = _mm256_add_epi8(low, _mm256_shuffle_epi8(load_table(&tables[1]), codes));
-            both = _mm256_add_epi16(both, sums);
-            odd = _mm256_add_epi16(odd, _mm256_srli_epi16::<8>(sums));
-        }
+        let (both, odd) = (both[side], odd[side]);
         let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
         let (front, back) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
         let [s0, s1] = floats_of_u16(_mm256_permute2x128_si256::<0x20>(front, back));
@@ -108,15 +120,17 @@ pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEA
 
         let mut heads_of = [_mm256_setzero_si256(); 4];
         if let Some(head) = head {
+            // Bytes less 128 have signs, and with the query's signs on them no sum of two products overflows 16 bits.
+            let sum = head.iter().map(|&q| i32::from(q)).sum::<i32>();
+            heads_of = [_mm256_set1_epi32(128 * sum); 4];
+            let (flip, ones) = (_mm256_set1_epi8(i8::MIN), _mm256_set1_epi16(1));
             for (lines, four) in heads.as_chunks::<4>().0.iter().zip(head.as_chunks::<4>().0) {
-                let four = _mm256_cvtepi8_epi16(_mm_set1_epi32(i32::from_le_bytes(four.map(i8::cast_unsigned))));
-                for (k, sum) in heads_of.iter_mut().enumerate() {
-                    let bytes = half(&lines[2 * side + k / 2], k % 2);
-                    let (front, back) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-                    let front = _mm256_madd_epi16(_mm256_cvtepu8_epi16(front), four);
-                    let back = _mm256_madd_epi16(_mm256_cvtepu8_epi16(back), four);
-                    // Pairs of neighbours: rows 0 1 4 5 2 3 6 7.
-                    *sum = _mm256_add_epi32(*sum, _mm256_permute4x64_epi64::<0xd8>(_mm256_hadd_epi32(front, back)));
+                let four = _mm256_set1_epi32(i32::from_le_bytes(four.map(i8::cast_unsigned)));
+                let size = _mm256_abs_epi8(four);
+                for k in 0..4 {
+                    let bytes = _mm256_xor_si256(half(&lines[2 * side + k / 2], k % 2), flip);
+                    let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(bytes, four));
+                    heads_of[k] = _mm256_add_epi32(heads_of[k], _mm256_madd_epi16(pairs, ones));
                 }
             }
         }

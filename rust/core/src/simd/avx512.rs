@@ -4,10 +4,10 @@ use std::arch::x86_64::{
     __m128i, __m256i, __m512, __m512i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm_loadu_si128,
     _mm_shuffle_epi8, _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_dpbusd_epi32, _mm256_setzero_si256,
     _mm256_srli_epi16, _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_and_si512, _mm512_andnot_ps, _mm512_andnot_si512, _mm512_broadcast_i32x4, _mm512_castps_si512,
-    _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
-    _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_inserti64x4, _mm512_load_si512, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_ps,
+    _mm512_and_si512, _mm512_andnot_ps, _mm512_andnot_si512, _mm512_avg_epu8, _mm512_broadcast_i32x4,
+    _mm512_castps_si512, _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8,
+    _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps,
+    _mm512_fnmadd_ps, _mm512_inserti64x4, _mm512_load_si512, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_ps,
     _mm512_mask_cmp_ps_mask, _mm512_mask_sub_ps, _mm512_maskz_mov_ps, _mm512_mul_ps, _mm512_permute_ps,
     _mm512_permutex2var_epi16, _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_slli_epi16, _mm512_srai_epi32,
@@ -136,11 +136,16 @@ pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEA
     // A byte's low six bits choose in a table of 16 that is there four times, so what else they hold does not matter. Sums of
     // two bytes in one word go modulo 2^16, and those of its high byte are taken off at the end.
     let (mut both, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-    for (column, tables) in columns.iter().zip(tables.as_chunks::<2>().0) {
-        let codes = load(column);
-        let low = _mm512_permutexvar_epi8(codes, load_table(&tables[0]));
-        let high = _mm512_permutexvar_epi8(_mm512_srli_epi16::<4>(codes), load_table(&tables[1]));
-        let sums = _mm512_add_epi8(low, high);
+    for (columns, tables) in columns.as_chunks::<4>().0.iter().zip(tables.as_chunks::<8>().0) {
+        let mut sums = [_mm512_setzero_si512(); 4];
+        for k in 0..4 {
+            let codes = load(&columns[k]);
+            let low = _mm512_permutexvar_epi8(codes, load_table(&tables[2 * k]));
+            let high = _mm512_permutexvar_epi8(_mm512_srli_epi16::<4>(codes), load_table(&tables[2 * k + 1]));
+            sums[k] = _mm512_add_epi8(low, high);
+        }
+        let [a, b, c, d] = sums;
+        let sums = _mm512_avg_epu8(_mm512_avg_epu8(a, b), _mm512_avg_epu8(c, d));
         both = _mm512_add_epi16(both, sums);
         odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(sums));
     }

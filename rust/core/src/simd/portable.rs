@@ -262,8 +262,9 @@ pub(super) fn tables(x: &[f32], per_unit: f32, out: &mut [[u8; 16]]) {
 
 /// Reads 64 rows' sketches; returns a bit for each row that may reach the limit. See `index/bound.rs`.
 ///
-/// A column holds for each row a byte of [`signs`], whose nibbles choose in two tables; `head` four lines for each four directions,
-/// `[row][direction]`; `caps` the rows' cosines, then their squared sines, as parts of 65,000.
+/// A column holds for each row a byte of [`signs`], whose nibbles choose in two tables, and columns are summed by fours, see [`mean`];
+/// `head` has four lines for each four directions, `[row][direction]`, in bytes that are not 0; `caps` the rows' cosines, then their
+/// squared sines, as parts of 65,000.
 #[inline(always)]
 pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEAD]>, reach: &Reach) -> u64 {
     let (columns, rest) = block.split_at(tables.len() / 2);
@@ -271,9 +272,13 @@ pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEA
     let mut mask = 0;
     for row in 0..ROWS {
         let mut sum = 0_u32;
-        for (column, tables) in columns.iter().zip(tables.as_chunks::<2>().0) {
-            let byte = usize::from(column.0[row]);
-            sum += u32::from(tables[0][byte & 0xf]) + u32::from(tables[1][byte >> 4]);
+        for (columns, tables) in columns.as_chunks::<4>().0.iter().zip(tables.as_chunks::<8>().0) {
+            let mut sums = [0; 4];
+            for k in 0..4 {
+                let byte = usize::from(columns[k].0[row]);
+                sums[k] = u32::from(tables[2 * k][byte & 0xf]) + u32::from(tables[2 * k + 1][byte >> 4]);
+            }
+            sum += mean(mean(sums[0], sums[1]), mean(sums[2], sums[3]));
         }
         let mut head_sum = 0;
         if let Some(head) = head {
@@ -290,6 +295,12 @@ pub(super) fn sketch(block: &[Line], tables: &[[u8; 16]], head: Option<&[i8; HEA
         mask |= u64::from(!reach.is_below(x, h, a, b)) << row;
     }
     mask
+}
+
+/// The mean, rounded up: bytes can be summed this way without more than a byte each.
+#[inline(always)]
+fn mean(a: u32, b: u32) -> u32 {
+    (a + b).div_ceil(2)
 }
 
 /// The cosine and the squared sine of a row, in parts.
