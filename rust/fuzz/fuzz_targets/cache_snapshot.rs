@@ -7,7 +7,7 @@ use std::{env, fs, process};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rolecore_core::cache::{Address, Cache, Item, New, Overrides, Policy, Scope, Settings, Value};
+use rolecore_core::cache::{Address, Cache, Item, New, Overrides, Policy, Scope, Settings, Shown, Value};
 use rolecore_core::index::{Query, Row};
 
 const HEADER: usize = 192;
@@ -28,7 +28,7 @@ static FILE: LazyLock<PathBuf> =
 static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let settings =
         Settings { dim: 4, capacity: 9, max_bytes: usize::MAX, time_to_live_ns: None, policy: Policy::S3Fifo };
-    let cache: Cache<()> = Cache::new(settings).expect("there is a limit");
+    let cache: Cache<Shown> = Cache::new(settings).expect("there is a limit");
     let values = [Value::Nothing, Value::Bytes(b"\0\xff"[..].into()), Value::Text("an answer".as_bytes().into())];
     for (i, value) in (0_u8..).zip(values) {
         let row = Row::unit(&[f32::from(i), 1.0, 2.0, 3.0]).expect("finite and not zero");

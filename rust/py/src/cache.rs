@@ -13,7 +13,7 @@ use crate::cache_arguments::{
 };
 use crate::cache_report::{counts, parts_of_memory};
 use crate::clock::{time, wall_ns};
-use crate::entry::{Entry, Got, Hit};
+use crate::entry::{Got, Hit, Kept};
 use crate::errors::{CacheError, CoreError};
 use crate::vector::numbers;
 
@@ -49,7 +49,7 @@ use crate::vector::numbers;
 ///     'capital of France'
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct VectorCache {
-    cache: Cache<Py<Entry>>,
+    cache: Cache<Kept>,
     clock: Option<Py<PyAny>>,
 }
 
@@ -146,11 +146,10 @@ impl VectorCache {
         let value = cache_arguments::value(value)?;
         let row = Row::unit(&numbers(vector, self.cache.dim())?).map_err(CoreError)?;
         let item = Arc::new(Item::new(&key, value, row, cost));
-        let entry = Entry { item: Arc::clone(&item), expires_in_ns: None };
         let mut new = New {
             at: Address { scope: names.scope(), key: &key },
+            face: Some(Kept::new(py, &item, pinned)?),
             item,
-            face: Some(Py::new(py, entry)?),
             is_pinned: pinned,
             time_to_live_ns: nanoseconds(time_to_live_s)?,
         };
@@ -184,11 +183,11 @@ impl VectorCache {
         let key = name(key, "key")?;
         let at = Address { scope: names.scope(), key: &key };
         let now = self.now(py)?;
-        let same = |store: &mut Store<Py<Entry>>| Ok(store.get(at, now).map(|found| Got::same(py, &found)));
+        let same = |store: &mut Store<Kept>| Ok(store.get(&at, now).map(|found| Got::same(py, &found)));
         if let Some(got) = self.cache.try_run(same).map_err(CoreError)? {
             return Ok(got);
         }
-        let new = |store: &mut Store<Py<Entry>>| Ok(store.get(at, now).map(|found| Got::new(&found)));
+        let new = |store: &mut Store<Kept>| Ok(store.get(&at, now).map(|found| Got::new(&found)));
         Ok(py.detach(|| self.cache.run(new)).map_err(CoreError)?)
     }
 
@@ -406,8 +405,8 @@ impl VectorCache {
         let clock = cache_arguments::clock(clock)?;
         let now = time(py, clock.as_ref())?;
         let load = || Cache::load(&path, overrides, now, wall_ns());
-        let mut cache: Cache<Py<Entry>> = py.detach(load).map_err(CoreError)?;
-        cache.show(|item| Py::new(py, Entry { item: Arc::clone(item), expires_in_ns: None }))?;
+        let mut cache: Cache<Kept> = py.detach(load).map_err(CoreError)?;
+        cache.show(|item, is_pinned| Kept::new(py, item, is_pinned))?;
         Ok(Self { cache, clock })
     }
 
@@ -438,7 +437,7 @@ impl VectorCache {
     fn run<T: Send>(
         &self,
         py: Python<'_>,
-        mut f: impl FnMut(&mut Store<Py<Entry>>) -> Result<T, Busy> + Send,
+        mut f: impl FnMut(&mut Store<Kept>) -> Result<T, Busy> + Send,
     ) -> PyResult<T> {
         match self.cache.try_run(&mut f).map_err(CoreError)? {
             Some(done) => Ok(done),

@@ -20,6 +20,7 @@ const POLICIES: [(&str, Policy); 3] = [("lru", Policy::Lru), ("s3fifo", Policy::
 pub(crate) struct Name<'a, 'py>(pub(crate) Option<Borrowed<'a, 'py, PyAny>>);
 
 /// A tenant and a model, as bytes.
+#[derive(Default)]
 pub(crate) struct Names<'a> {
     tenant: Cow<'a, [u8]>,
     model_id: Cow<'a, [u8]>,
@@ -36,9 +37,12 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Name<'a, 'py> {
 impl<'a> Names<'a> {
     #[inline]
     pub(crate) fn of(tenant: &'a Name<'_, '_>, model_id: &'a Name<'_, '_>) -> PyResult<Self> {
-        if tenant.0.is_none() && model_id.0.is_none() {
-            return Ok(Self { tenant: Cow::default(), model_id: Cow::default() });
-        }
+        // Most often. Kept apart: handing names on costs more than finding that there are none.
+        if tenant.0.is_none() && model_id.0.is_none() { Ok(Self::default()) } else { Self::given(tenant, model_id) }
+    }
+
+    #[cold]
+    fn given(tenant: &'a Name<'_, '_>, model_id: &'a Name<'_, '_>) -> PyResult<Self> {
         let of =
             |given: &'a Name<'_, '_>, what| given.0.as_deref().map_or(Ok(Cow::default()), |given| name(given, what));
         Ok(Self { tenant: of(tenant, "tenant")?, model_id: of(model_id, "model_id")? })
@@ -56,11 +60,17 @@ pub(crate) fn refused<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<T> {
     })
 }
 
+#[inline]
 pub(crate) fn name<'a>(given: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, [u8]>> {
     match given.cast::<PyString>() {
         Ok(text) => bytes_of(text),
-        Err(_) => refused(given.py(), string(given, what).map(|_| Cow::default())),
+        Err(_) => no_name(given, what),
     }
+}
+
+#[cold]
+fn no_name<'a>(given: &Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, [u8]>> {
+    refused(given.py(), string(given, what).map(|_| Cow::default()))
 }
 
 pub(crate) fn value(given: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use rolecore_core::cache::{self, Item, Value};
+use rolecore_core::cache::{self, Face, Item, Shown, Value};
 
 use crate::buffers::array;
 use crate::cache_arguments::NANOSECONDS;
@@ -13,16 +13,19 @@ use crate::text::from_bytes;
 /// What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct Entry {
-    pub(crate) item: Arc<Item>,
-    pub(crate) expires_in_ns: Option<u64>,
+    shown: Shown,
+    expires_in_ns: Option<u64>,
 }
+
+/// The entry that a cache keeps, and returns for each look-up.
+pub(crate) struct Kept(Py<Entry>);
 
 /// An entry that was looked up.
 pub(crate) enum Got {
     /// As it was put in: the same object for each look-up, which takes half the time.
     Same(Py<Entry>),
     /// One that has an end, or was found without the GIL.
-    New(Entry),
+    New(Arc<Item>, Option<u64>),
 }
 
 /// An entry that was found by its vector.
@@ -43,19 +46,19 @@ impl Entry {
     /// The key it was put in with.
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        from_bytes(py, self.item.key())
+        from_bytes(py, self.shown.item().key())
     }
 
     /// The value: bytes, a string or None.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Given<'py>>> {
-        value_of(py, &self.item)
+        value_of(py, self.shown.item())
     }
 
     /// The stored vector: a read-only float32 array of shape (dim,), of unit length. It is a view and copies nothing.
     #[getter]
     fn vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        array(py, &self.item)
+        array(py, self.shown.item())
     }
 
     /// Seconds it was still good for when it was looked up; None without an end.
@@ -96,12 +99,31 @@ impl Hit {
 }
 
 impl Got {
-    pub(crate) fn same(py: Python<'_>, found: &cache::Entry<'_, Py<Entry>>) -> Self {
-        found.face.map_or_else(|| Self::new(found), |face| Self::Same(face.clone_ref(py)))
+    #[inline]
+    pub(crate) fn same(py: Python<'_>, found: &cache::Entry<'_, Kept>) -> Self {
+        if let cache::Entry::Shown(kept) = found { Self::Same(kept.0.clone_ref(py)) } else { Self::new(found) }
     }
 
-    pub(crate) fn new(found: &cache::Entry<'_, Py<Entry>>) -> Self {
-        Self::New(Entry { item: Arc::clone(found.item), expires_in_ns: found.expires_in_ns })
+    pub(crate) fn new(found: &cache::Entry<'_, Kept>) -> Self {
+        let expires_in_ns = match found {
+            cache::Entry::Shown(_) => None,
+            cache::Entry::Faceless { expires_in_ns, .. } => *expires_in_ns,
+        };
+        Self::New(Arc::clone(found.item()), expires_in_ns)
+    }
+}
+
+impl Kept {
+    pub(crate) fn new(py: Python<'_>, item: &Arc<Item>, is_pinned: bool) -> PyResult<Self> {
+        let entry = Entry { shown: Shown::new(Arc::clone(item), is_pinned), expires_in_ns: None };
+        Ok(Self(Py::new(py, entry)?))
+    }
+}
+
+impl Face for Kept {
+    #[inline]
+    fn shown(&self) -> &Shown {
+        &self.0.get().shown
     }
 }
 
@@ -113,7 +135,7 @@ impl<'py> IntoPyObject<'py> for Got {
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, Entry>> {
         match self {
             Self::Same(entry) => Ok(entry.into_bound(py)),
-            Self::New(entry) => Bound::new(py, entry),
+            Self::New(item, expires_in_ns) => Bound::new(py, Entry { shown: Shown::new(item, false), expires_in_ns }),
         }
     }
 }

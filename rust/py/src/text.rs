@@ -25,6 +25,7 @@ pub(crate) fn text_of<'a>(s: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> 
 }
 
 /// The bytes that stand for a Python string and no other: UTF-8, in which a surrogate is written as if it were a character.
+#[inline]
 pub(crate) fn bytes_of<'a>(s: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
     match s.to_str() {
         Ok(text) => Ok(Cow::Borrowed(text.as_bytes())),
@@ -44,6 +45,7 @@ pub(crate) fn from_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'
 }
 
 /// What `to_str` failed on; `error` is how.
+#[cold]
 fn with_surrogates(s: &Bound<'_, PyString>, error: &PyErr) -> PyResult<Vec<u8>> {
     if !error.is_instance_of::<PyUnicodeEncodeError>(s.py()) {
         return Err(error.clone_ref(s.py()));

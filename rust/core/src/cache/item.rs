@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::bytes::{Parts, allocation, shared};
 use crate::index::Row;
 
-/// What the face of an entry takes: in Python an object with two pointers and the time that is left.
-const FACE_BYTES: usize = 48;
+/// What the face of an entry takes: in Python an object that copies a short key and the cost.
+const FACE_BYTES: usize = 128;
 
 /// What a key stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,6 +21,7 @@ impl Lru {
         self.list.push(&mut self.links, id);
     }
 
+    #[inline]
     pub(super) fn touch(&mut self, id: u32) {
         if !self.list.is_newest(id) {
             self.list.remove(&mut self.links, id);

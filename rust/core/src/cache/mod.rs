@@ -10,6 +10,7 @@
 
 mod bytes;
 mod expiry;
+mod face;
 mod gdsf;
 mod item;
 mod lru;
@@ -29,6 +30,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub use bytes::Parts;
+pub use face::{Face, Shown};
 pub use item::{Item, Value};
 pub use order::Policy;
 pub use put::New;
@@ -71,7 +73,7 @@ impl Hash for Address<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.key);
         // Most often there is nothing more to it.
-        if !(self.scope.tenant.is_empty() && self.scope.model_id.is_empty()) {
+        if !self.scope.is_unnamed() {
             self.scope.hash(state);
         }
     }
@@ -79,13 +81,26 @@ impl Hash for Address<'_> {
 
 /// What a key was found to stand for.
 #[derive(Debug)]
-pub struct Entry<'a, F> {
+pub enum Entry<'a, F> {
+    /// What it was put in with, to show it by. It never expires.
+    Shown(&'a F),
+    /// One without a face.
+    Faceless {
+        /// Key, value and row.
+        item: &'a Arc<Item>,
+        /// How long it was still good for when it was looked up; for ever if not given.
+        expires_in_ns: Option<u64>,
+    },
+}
+
+impl<'a, F: Face> Entry<'a, F> {
     /// Key, value and row.
-    pub item: &'a Arc<Item>,
-    /// What it was put in with, to show it by.
-    pub face: Option<&'a F>,
-    /// How long it was still good for when it was looked up; for ever if not given.
-    pub expires_in_ns: Option<u64>,
+    pub fn item(&self) -> &'a Arc<Item> {
+        match self {
+            Self::Shown(face) => face.shown().item(),
+            Self::Faceless { item, .. } => item,
+        }
+    }
 }
 
 /// An entry that was found by its row.
@@ -133,7 +148,7 @@ pub struct Cache<F> {
     turnstile: Mutex<()>,
 }
 
-impl<F> Cache<F> {
+impl<F: Face> Cache<F> {
     /// An empty cache.
     ///
     /// # Errors

@@ -80,6 +80,7 @@ impl Order {
     }
 
     /// An entry was used.
+    #[inline]
     pub(super) fn touch(&mut self, id: u32) {
         each!(self, order => order.touch(id));
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::Address;
 use super::expiry::{Deadline, NEVER};
+use super::face::{Face, Handle};
 use super::item::Item;
 use super::space::{Held, Rows, Scope, Space};
-use super::store::{Busy, Node, ShortKey, Store};
+use super::store::{Busy, Node, Store};
 use super::table::{is_full, reserve_one};
 use crate::error::{Error, Result};
 
@@ -28,7 +29,7 @@ pub struct New<'a, F> {
     pub time_to_live_ns: Option<u64>,
 }
 
-impl<F> Store<F> {
+impl<F: Face> Store<F> {
     /// Puts an entry in, or replaces that of its key. Entries are evicted until it fits.
     ///
     /// # Errors
@@ -100,18 +101,9 @@ impl<F> Store<F> {
         }
         self.next_id += 1;
         self.counts.puts += 1;
-        let node = Node {
-            item: Arc::clone(&new.item),
-            face: new.face.take_if(|_| deadline_ns == NEVER),
-            id,
-            hash,
-            deadline_ns,
-            cost: new.item.cost(),
-            space: space_id,
-            slot,
-            is_pinned: new.is_pinned,
-            key: ShortKey::new(new.at.key),
-        };
+        let face = new.face.take_if(|_| deadline_ns == NEVER);
+        let (item, is_pinned) = (Arc::clone(&new.item), new.is_pinned);
+        let node = Node { item, id, hash, deadline_ns, space: space_id, slot, is_pinned };
         let gone = self.nodes[number as usize].replace(node);
         self.items += new.item.bytes();
         if new.is_pinned {
@@ -124,10 +116,10 @@ impl<F> Store<F> {
             self.expiry.add(Deadline { at_ns: deadline_ns, id, node: number });
         }
         if let Some(gone) = gone {
-            self.leave(gone, &mut rows);
+            let gone_face = std::mem::replace(&mut self.handle(hash, number).face, face);
+            self.leave(gone, gone_face, &mut rows);
         } else {
-            let nodes = &self.nodes;
-            self.keys.insert_unique(hash, number, |&at| hash_of(nodes, at));
+            self.list(hash, Handle { face, number, space: space_id });
         }
         Ok(Ok(()))
     }
@@ -135,7 +127,7 @@ impl<F> Store<F> {
     /// A number for one more entry, with room for it in all tables. At the limit an entry goes rather than that tables grow.
     fn free_number(&mut self, new: &New<'_, F>, space_id: u32, rows: &mut Rows) -> Result<u32, Busy> {
         if self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
-            let growth = self.more_places() * size_of::<Node<F>>() + new.item.bytes().total();
+            let growth = self.more_places() * size_of::<Option<Node>>() + new.item.bytes().total();
             if self.bytes().total().saturating_add(growth) > self.settings.max_bytes {
                 self.evict(space_id, rows)?;
             }
@@ -154,7 +146,7 @@ impl<F> Store<F> {
             u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 entries")
         });
         let nodes = &self.nodes;
-        reserve_one(&mut self.keys, |&at| hash_of(nodes, at));
+        reserve_one(&mut self.keys, |handle| hash_of(nodes, handle));
         number
     }
 
@@ -170,8 +162,8 @@ impl<F> Store<F> {
 
     /// Bytes that evicting all but the old entry frees; those of the space `but` stay.
     fn can_go(&self, old: Option<u32>, but: Option<u32>) -> usize {
-        let old = old.map(|old| self.node(old)).filter(|node| !node.is_pinned);
-        self.loose_items + self.spaces.loose(but) - old.map_or(0, |node| node.item.bytes().total())
+        let old = old.filter(|&old| !self.node(old).is_pinned);
+        self.loose_items + self.spaces.loose(but) - old.map_or(0, |old| self.node(old).item.bytes().total())
     }
 
     /// Bytes by which an insertion and the evictions for it may make tables grow: those that are full double at most.
@@ -179,7 +171,7 @@ impl<F> Store<F> {
         const FIRST: usize = 128;
         let mut growth = self.order.growth_by_evicting() + self.spaces.growth(scope, self.settings.dim);
         if is_new && self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
-            growth += self.more_places() * (size_of::<Node<F>>() + FIRST / 2) + FIRST;
+            growth += self.more_places() * (size_of::<Option<Node>>() + FIRST / 2) + FIRST;
         }
         if is_new && is_full(&self.keys) {
             growth += self.keys.allocation_size() + FIRST;
@@ -215,7 +207,7 @@ impl<F> Store<F> {
             return Err(refused);
         }
         let old_id = old.map(|old| self.node(old).id);
-        let is_kept = |node: &Node<F>| node.is_pinned && Some(node.id) != old_id;
+        let is_kept = |node: &Node| node.is_pinned && Some(node.id) != old_id;
         let mut fresh = self.emptied();
         let mut adopted = Vec::new();
         for (number, node) in self.numbered().filter(|(_, node)| is_kept(node)) {
@@ -227,15 +219,16 @@ impl<F> Store<F> {
         }
         fresh.counts.evictions += n_evicted as u64;
         for (from, to) in adopted {
-            let face = self.nodes[from as usize].take().and_then(|node| node.face);
-            fresh.nodes[to as usize].as_mut().expect("it was adopted").face = face;
+            let node = self.nodes[from as usize].take().expect("it was adopted");
+            let face = self.handle(node.hash, from).face.take();
+            fresh.handle(node.hash, to).face = face;
         }
         std::mem::replace(self, fresh).let_go();
         Ok(())
     }
 
     /// Takes over a pinned entry of another store, without its face. Returns its number.
-    fn adopt(&mut self, node: &Node<F>, space: &Space) -> u32 {
+    fn adopt(&mut self, node: &Node, space: &Space) -> u32 {
         let id = self.spaces.enter(space.scope(), self.settings.dim);
         let space = self.spaces.get(id);
         let mut rows = space.try_write().expect("nobody else has seen this store");
@@ -247,13 +240,23 @@ impl<F> Store<F> {
         if node.deadline_ns != NEVER {
             self.expiry.add(Deadline { at_ns: node.deadline_ns, id: node.id, node: number });
         }
-        self.nodes[number as usize] = Some(Node { item: Arc::clone(&node.item), face: None, space: id, slot, ..*node });
-        let nodes = &self.nodes;
-        self.keys.insert_unique(node.hash, number, |&at| hash_of(nodes, at));
+        self.nodes[number as usize] = Some(Node { item: Arc::clone(&node.item), space: id, slot, ..*node });
+        self.list(node.hash, Handle { face: None, number, space: id });
         number
+    }
+
+    /// An entry gets into the table of keys, which has room for it.
+    fn list(&mut self, hash: u64, handle: Handle<F>) {
+        let nodes = &self.nodes;
+        self.keys.insert_unique(hash, handle, |handle| hash_of(nodes, handle));
+    }
+
+    /// The entry of a number in the table of keys.
+    pub(super) fn handle(&mut self, hash: u64, number: u32) -> &mut Handle<F> {
+        self.keys.find_mut(hash, |handle| handle.number == number).expect("an entry is in the table")
     }
 }
 
-fn hash_of<F>(nodes: &[Option<Node<F>>], number: u32) -> u64 {
-    nodes[number as usize].as_ref().map_or(0, |node| node.hash)
+fn hash_of<F>(nodes: &[Option<Node>], handle: &Handle<F>) -> u64 {
+    nodes[handle.number as usize].as_ref().map_or(0, |node| node.hash)
 }

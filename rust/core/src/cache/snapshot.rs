@@ -55,6 +55,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use super::expiry::NEVER;
+use super::face::Face;
 use super::item::Item;
 use super::order::Standing;
 use super::put::New;
@@ -115,7 +116,7 @@ struct Saved {
     standing: Standing,
 }
 
-impl<F> Cache<F> {
+impl<F: Face> Cache<F> {
     /// Writes what is in the cache at one moment to a file: whole, or not at all. Waits for no search, and nobody waits for the disk.
     ///
     /// `wall_ns` is the time since 1970, by which deadlines go on while the cache is on disk.
@@ -148,22 +149,23 @@ impl<F> Cache<F> {
         Ok(cache)
     }
 
-    /// Gives the entries that have none a face; those that expire need none.
+    /// Gives the entries that have none a face, of their item and whether they are pinned; those that expire need none.
     ///
     /// # Errors
     /// What `face` returns.
-    pub fn show<E>(&mut self, mut face: impl FnMut(&Arc<Item>) -> Result<F, E>) -> Result<(), E> {
+    pub fn show<E>(&mut self, mut face: impl FnMut(&Arc<Item>, bool) -> Result<F, E>) -> Result<(), E> {
         let store = self.store.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for node in store.nodes.iter_mut().flatten() {
-            if node.face.is_none() && node.deadline_ns == NEVER {
-                node.face = Some(face(&node.item)?);
+        for handle in &mut store.keys {
+            let node = store.nodes[handle.number as usize].as_ref().expect("an entry has a node");
+            if handle.face.is_none() && node.deadline_ns == NEVER {
+                handle.face = Some(face(&node.item, node.is_pinned)?);
             }
         }
         Ok(())
     }
 }
 
-impl<F> Store<F> {
+impl<F: Face> Store<F> {
     /// All entries that have not expired.
     fn snapshot(&self, now_ns: Option<u64>, wall_ns: u64) -> Snapshot {
         let now = self.now(now_ns);

@@ -47,6 +47,8 @@ pub(super) struct Spaces {
     places: Vec<Option<Place>>,
     free: Vec<u32>,
     by_scope: HashTable<u32>,
+    /// That of no tenant and no model, by far the most common.
+    unnamed: Option<u32>,
     hasher: DefaultHashBuilder,
     /// Bytes of all spaces, and of those without a pinned row, which evictions can free.
     codes: usize,
@@ -63,6 +65,13 @@ struct Place {
     others: usize,
     /// By how much one more row may make it grow.
     growth: usize,
+}
+
+impl Scope<'_> {
+    /// Whether it is that of no tenant and no model.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.tenant.is_empty() && self.model_id.is_empty()
+    }
 }
 
 impl Space {
@@ -128,16 +137,15 @@ impl Spaces {
         self.by_scope.len()
     }
 
-    pub(super) fn is(&self, id: u32, scope: Scope<'_>) -> bool {
-        let space = &self.place(id).space;
-        is_same(&space.tenant, scope.tenant) && is_same(&space.model_id, scope.model_id)
-    }
-
     pub(super) fn get(&self, id: u32) -> Arc<Space> {
         Arc::clone(&self.place(id).space)
     }
 
+    #[inline]
     pub(super) fn find(&self, scope: Scope<'_>) -> Option<u32> {
+        if scope.is_unnamed() {
+            return self.unnamed;
+        }
         self.by_scope.find(self.hasher.hash_one(scope), |&id| self.is(id, scope)).copied()
     }
 
@@ -165,6 +173,9 @@ impl Spaces {
         };
         reserve_one(&mut self.by_scope, hash_of);
         self.by_scope.insert_unique(hasher.hash_one(scope), id, hash_of);
+        if scope.is_unnamed() {
+            self.unnamed = Some(id);
+        }
         id
     }
 
@@ -199,6 +210,9 @@ impl Spaces {
         self.loose -= codes + others;
         let found = self.by_scope.find_entry(self.hasher.hash_one(space.scope()), |&at| at == id);
         found.expect("a space is in the table").remove();
+        if space.scope().is_unnamed() {
+            self.unnamed = None;
+        }
         self.free.push(id);
     }
 
@@ -238,6 +252,11 @@ impl Spaces {
         }
         parts.tables += vec(&self.places) + vec(&self.free) + allocation(self.by_scope.allocation_size());
         parts
+    }
+
+    fn is(&self, id: u32, scope: Scope<'_>) -> bool {
+        let space = &self.place(id).space;
+        is_same(&space.tenant, scope.tenant) && is_same(&space.model_id, scope.model_id)
     }
 
     fn place(&self, id: u32) -> &Place {

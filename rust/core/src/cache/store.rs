@@ -9,6 +9,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::bytes::{Parts, allocation, vec};
 use super::expiry::{Deadline, Expiry, NEVER};
+use super::face::{Face, Handle};
 use super::item::Item;
 use super::order::{Newcomer, Order};
 use super::space::{Rows, Scope, Space, Spaces};
@@ -23,9 +24,9 @@ pub struct Busy(pub(super) Arc<Space>);
 #[derive(Debug)]
 pub struct Store<F> {
     pub(super) settings: Settings,
-    pub(super) nodes: Vec<Option<Node<F>>>,
+    pub(super) nodes: Vec<Option<Node>>,
     pub(super) free: Vec<u32>,
-    pub(super) keys: HashTable<u32>,
+    pub(super) keys: HashTable<Handle<F>>,
     pub(super) hasher: DefaultHashBuilder,
     pub(super) order: Order,
     pub(super) expiry: Expiry,
@@ -40,36 +41,20 @@ pub struct Store<F> {
     started: Instant,
 }
 
-/// An entry; all that a look-up needs of it is in two neighbouring cache lines, which processors fetch together.
+/// An entry; all of it but its face, which is in the table of keys.
 #[derive(Debug)]
-#[repr(align(128))]
-pub(super) struct Node<F> {
+pub(super) struct Node {
     pub(super) item: Arc<Item>,
-    pub(super) face: Option<F>,
     /// The number of its insertion.
     pub(super) id: u64,
     pub(super) hash: u64,
     pub(super) deadline_ns: u64,
-    /// The item's own.
-    pub(super) cost: f64,
     pub(super) space: u32,
     pub(super) slot: u32,
     pub(super) is_pinned: bool,
-    pub(super) key: ShortKey,
 }
 
-/// A copy of a key that is short: going to the item to compare it takes a third of a look-up in a large cache.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ShortKey {
-    /// One more than [`SHORT`] for a longer key.
-    len: u8,
-    bytes: [u8; SHORT],
-}
-
-/// With it a node is 128 bytes long.
-const SHORT: usize = 70;
-
-impl<F> Store<F> {
+impl<F: Face> Store<F> {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             order: Order::new(settings.policy),
@@ -90,26 +75,33 @@ impl<F> Store<F> {
     }
 
     /// The entry of a key, unless it has expired. Counts as a use. Never waits for a search.
-    pub fn get(&mut self, at: Address<'_>, now_ns: Option<u64>) -> Option<Entry<'_, F>> {
+    pub fn get(&mut self, at: &Address<'_>, now_ns: Option<u64>) -> Option<Entry<'_, F>> {
         let now = self.now(now_ns);
         // What expired in a space that is being searched is purged by a later call.
         let _ = self.purge(now);
-        let found = self.find(at).1;
-        let found = found.and_then(|number| Some((number, self.nodes[number as usize].as_ref()?)));
-        let Some((number, node)) = found.filter(|(_, node)| now < node.deadline_ns) else {
-            self.counts.misses += 1;
+        let Self { keys, nodes, spaces, hasher, order, counts, .. } = self;
+        let found = find(keys, nodes, spaces, hasher.hash_one(at), at);
+        let good = found.filter(|handle| handle.face.is_some() || now < at_number(nodes, handle.number).deadline_ns);
+        let Some(Handle { face, number, .. }) = good else {
+            counts.misses += 1;
             return None;
         };
-        if !node.is_pinned {
-            self.order.touch(number);
+        counts.hits_exact += 1;
+        if let Some(face) = face {
+            let shown = face.shown();
+            counts.tokens_saved += shown.cost();
+            if !shown.is_pinned() {
+                order.touch(*number);
+            }
+            return Some(Entry::Shown(face));
         }
-        self.counts.hits_exact += 1;
-        self.counts.tokens_saved += node.cost;
-        Some(Entry {
-            item: &node.item,
-            face: node.face.as_ref(),
-            expires_in_ns: (node.deadline_ns != NEVER).then(|| node.deadline_ns - now),
-        })
+        let node = at_number(nodes, *number);
+        counts.tokens_saved += node.item.cost();
+        if !node.is_pinned {
+            order.touch(*number);
+        }
+        let expires_in_ns = (node.deadline_ns != NEVER).then(|| node.deadline_ns - now);
+        Some(Entry::Faceless { item: &node.item, expires_in_ns })
     }
 
     /// Whether there was an entry, which is gone now.
@@ -176,7 +168,7 @@ impl<F> Store<F> {
         self.counts.hits_semantic += 1;
         self.counts.tokens_saved += item.cost();
         let node = self.nodes.get(number as usize).and_then(Option::as_ref).filter(|node| node.id == id);
-        if node.is_some_and(|node| !node.is_pinned) {
+        if node.is_some() && !self.node(number).is_pinned {
             self.order.touch(number);
         }
     }
@@ -211,35 +203,31 @@ impl<F> Store<F> {
         Ok(())
     }
 
-    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Node<F>)> {
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Node)> {
         (0..).zip(&self.nodes).filter_map(|(number, node)| Some((number, node.as_ref()?)))
     }
 
-    /// The hash of an address, and its entry.
+    /// The hash of an address, and the number of its entry.
     pub(super) fn find(&self, at: Address<'_>) -> (u64, Option<u32>) {
         let hash = self.hasher.hash_one(at);
-        let is_at = |&number: &u32| {
-            let node = self.node(number);
-            node.hash == hash && node.is_of(at.key) && self.spaces.is(node.space, at.scope)
-        };
-        (hash, self.keys.find(hash, is_at).copied())
+        (hash, find(&self.keys, &self.nodes, &self.spaces, hash, &at).map(|handle| handle.number))
     }
 
-    pub(super) fn node(&self, number: u32) -> &Node<F> {
-        self.nodes[number as usize].as_ref().expect("a number that is in use has an entry")
+    pub(super) fn node(&self, number: u32) -> &Node {
+        at_number(&self.nodes, number)
     }
 
     /// Takes an entry out of all but the order of eviction. `rows` are those of its space.
     pub(super) fn take(&mut self, number: u32, rows: &mut Rows) {
         let node = self.nodes[number as usize].take().expect("an entry is taken once");
-        let found = self.keys.find_entry(node.hash, |&at| at == number);
-        found.expect("an entry is in the table").remove();
+        let found = self.keys.find_entry(node.hash, |handle| handle.number == number);
+        let (handle, _) = found.ok().expect("an entry is in the table").remove();
         self.free.push(number);
-        self.leave(node, rows);
+        self.leave(node, handle.face, rows);
     }
 
     /// An entry leaves: what its node, number and key take stays, for the one that replaces it.
-    pub(super) fn leave(&mut self, node: Node<F>, rows: &mut Rows) {
+    pub(super) fn leave(&mut self, node: Node, face: Option<F>, rows: &mut Rows) {
         rows.remove(node.slot);
         self.spaces.changed(node.space, rows);
         if node.is_pinned {
@@ -254,7 +242,9 @@ impl<F> Store<F> {
             self.expiry
                 .removed(|deadline| nodes[deadline.node as usize].as_ref().is_some_and(|node| node.id == deadline.id));
         }
-        node.let_go(&self.viewed);
+        // The face goes first: it may be what holds the item.
+        drop(face);
+        node.item.let_go(&self.viewed);
     }
 
     /// An entry goes to make room; false when there is none that may. `rows` are those of the space `held`, to which the caller writes.
@@ -305,36 +295,34 @@ impl<F> Store<F> {
 
     /// Drops the store; items that are gone with it and still looked at are counted as such.
     pub(super) fn let_go(self) {
-        let Self { nodes, spaces, viewed, .. } = self;
-        drop(spaces);
+        let Self { keys, nodes, spaces, viewed, .. } = self;
+        drop((spaces, keys));
         for node in nodes.into_iter().flatten() {
-            node.let_go(&viewed);
+            node.item.let_go(&viewed);
         }
     }
 }
 
-impl ShortKey {
-    pub(super) fn new(key: &[u8]) -> Self {
-        let mut bytes = [0; SHORT];
-        let len = key.len().min(SHORT + 1);
-        if let Some(place) = bytes.get_mut(..len) {
-            place.copy_from_slice(key);
-        }
-        Self { len: u8::try_from(len).expect("at most 71"), bytes }
-    }
+/// The entry of an address in the table of keys.
+#[inline]
+fn find<'a, F: Face>(
+    keys: &'a HashTable<Handle<F>>,
+    nodes: &[Option<Node>],
+    spaces: &Spaces,
+    hash: u64,
+    at: &Address<'_>,
+) -> Option<&'a Handle<F>> {
+    let space = spaces.find(at.scope)?;
+    keys.find(hash, |handle| {
+        handle.space == space
+            && match &handle.face {
+                Some(face) => face.shown().is_of(at.key),
+                None => at_number(nodes, handle.number).item.key() == at.key,
+            }
+    })
 }
 
-impl<F> Node<F> {
-    fn is_of(&self, key: &[u8]) -> bool {
-        match self.key.bytes.get(..usize::from(self.key.len)) {
-            Some(own) => own == key,
-            None => self.item.key() == key,
-        }
-    }
-
-    /// The face goes first: it may be what holds the item.
-    fn let_go(self, viewed: &Arc<AtomicUsize>) {
-        drop(self.face);
-        self.item.let_go(viewed);
-    }
+/// What is at the number of an entry.
+fn at_number(nodes: &[Option<Node>], number: u32) -> &Node {
+    nodes[number as usize].as_ref().expect("a number that is in use has an entry")
 }

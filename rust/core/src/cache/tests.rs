@@ -8,7 +8,7 @@ use super::bytes::{Parts, allocation, vec};
 use super::*;
 use crate::index::Row;
 
-type Plain = Cache<()>;
+type Plain = Cache<Shown>;
 
 const DIM: usize = 4;
 
@@ -24,18 +24,19 @@ fn at<'a>(tenant: &'a str, key: &'a str) -> Address<'a> {
     Address { scope: scope(tenant), key: key.as_bytes() }
 }
 
-fn new<'a>(at: Address<'a>, value: &[u8], x: f32) -> New<'a, ()> {
+fn new<'a>(at: Address<'a>, value: &[u8], x: f32) -> New<'a, Shown> {
     let row = Row::unit(&[x, 1.0, 0.0, 0.0]).unwrap();
     let item = Arc::new(Item::new(at.key, Value::Bytes(value.into()), row, 1.0));
-    New { at, item, face: Some(()), is_pinned: false, time_to_live_ns: None }
+    New { at, item, face: None, is_pinned: false, time_to_live_ns: None }
 }
 
-fn put(cache: &Plain, mut new: New<'_, ()>, now: u64) -> Result<()> {
+fn put(cache: &Plain, mut new: New<'_, Shown>, now: u64) -> Result<()> {
+    new.face = Some(Shown::new(Arc::clone(&new.item), new.is_pinned));
     cache.run(|store| store.put(&mut new, Some(now))).unwrap()
 }
 
 fn has(cache: &Plain, at: Address<'_>, now: u64) -> bool {
-    cache.run(|store| Ok(store.get(at, Some(now)).is_some())).unwrap()
+    cache.run(|store| Ok(store.get(&at, Some(now)).is_some())).unwrap()
 }
 
 fn clear(cache: &Plain) {
@@ -56,7 +57,7 @@ pub(super) fn recount(cache: &Plain) -> Parts {
     cache.run(|store| Ok(recounted(store))).unwrap()
 }
 
-fn recounted(store: &mut Store<()>) -> Parts {
+fn recounted(store: &mut Store<Shown>) -> Parts {
     let mut parts = Parts::default();
     let mut n_pinned = 0;
     let mut loose = 0;
@@ -64,8 +65,9 @@ fn recounted(store: &mut Store<()>) -> Parts {
         parts += node.item.bytes();
         n_pinned += usize::from(node.is_pinned);
         loose += if node.is_pinned { 0 } else { node.item.bytes().total() };
-        let found = store.keys.find(node.hash, |&at| at == number);
-        assert_eq!(found, Some(&number), "every entry is in the table");
+        let found = store.keys.find(node.hash, |handle| handle.number == number).expect("every entry is in the table");
+        assert_eq!(found.space, node.space);
+        assert!(found.face.is_none() || node.deadline_ns == u64::MAX);
     }
     let n = store.numbered().count();
     assert_eq!((n, n - n_pinned, loose), (store.keys.len(), store.order.len(), store.loose_items));
@@ -219,7 +221,7 @@ fn what_is_looked_at_stays_and_is_counted_apart() {
     let cache = Plain::new(settings(Policy::Lru, 1, usize::MAX)).unwrap();
     put(&cache, new(at("", "a"), b"first", 2.0), 0).unwrap();
     let viewed = || cache.run(|store| Ok(store.memory().1)).unwrap();
-    let item = cache.run(|store| Ok(Arc::clone(store.get(at("", "a"), None).unwrap().item))).unwrap();
+    let item = cache.run(|store| Ok(Arc::clone(store.get(&at("", "a"), None).unwrap().item()))).unwrap();
     assert_eq!(viewed(), 0);
     put(&cache, new(at("", "b"), b"second", 3.0), 0).unwrap();
     assert_eq!(viewed(), item.bytes().total());
@@ -280,14 +282,13 @@ fn a_panic_halfway_makes_the_cache_refuse() {
 
 #[test]
 fn keys_of_any_length_are_compared_in_full() {
-    assert_eq!(size_of::<Option<super::store::Node<Box<u8>>>>(), 128);
     let cache = Plain::new(settings(Policy::Lru, 1000, usize::MAX)).unwrap();
     let keys: Vec<String> = (0..200).map(|n| "k".repeat(n)).collect();
     for key in &keys {
         put(&cache, new(at("", key), key.as_bytes(), 0.0), 0).unwrap();
     }
     for key in &keys {
-        let value = cache.run(|store| Ok(store.get(at("", key), None).unwrap().item.value().clone())).unwrap();
+        let value = cache.run(|store| Ok(store.get(&at("", key), None).unwrap().item().value().clone())).unwrap();
         assert_eq!(value, Value::Bytes(key.as_bytes().into()));
         assert!(key.is_empty() || !has(&cache, at("", &(key[1..].to_owned() + "x")), 0));
     }

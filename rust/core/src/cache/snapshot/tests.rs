@@ -12,7 +12,7 @@ use crate::cache::{Settings, Value};
 use crate::error::Error;
 use crate::index::{Query, Row};
 
-type Plain = Cache<()>;
+type Plain = Cache<super::super::Shown>;
 
 const DIM: usize = 4;
 const NOBODY: Scope<'static> = Scope { tenant: b"", model_id: b"" };
@@ -87,7 +87,8 @@ impl Put {
         let scope = Scope { tenant: self.tenant.as_bytes(), model_id: b"model" };
         let at = Address { scope, key: self.key.as_bytes() };
         let item = Arc::new(item);
-        let mut new = New { at, item, face: Some(()), is_pinned: self.is_pinned, time_to_live_ns: self.ttl };
+        let face = Some(super::super::Shown::new(Arc::clone(&item), self.is_pinned));
+        let mut new = New { at, item, face, is_pinned: self.is_pinned, time_to_live_ns: self.ttl };
         cache.run(|store| store.put(&mut new, Some(0)))?
     }
 }
@@ -199,7 +200,7 @@ proptest! {
         }
         for key in uses {
             let at = Address { scope: Scope { tenant: b"", model_id: b"model" }, key: key.as_bytes() };
-            cache.run(|store| Ok(store.get(at, Some(0)).is_some())).unwrap();
+            cache.run(|store| Ok(store.get(&at, Some(0)).is_some())).unwrap();
         }
         let folder = Folder::new();
         cache.save(&folder.file(), Some(NOW), WALL).unwrap();
@@ -231,7 +232,11 @@ fn time_on_disk_counts_and_a_clock_put_back_gives_none() {
     let left = |wall_ns| {
         let cache = Plain::load(&folder.file(), Overrides::default(), Some(5), wall_ns).unwrap();
         let at = Address { scope: Scope { tenant: b"", model_id: b"model" }, key: b"brief" };
-        let left = cache.run(|store| Ok(store.get(at, Some(5)).map(|entry| entry.expires_in_ns.unwrap()))).unwrap();
+        let rest = |store: &mut Store<_>| match store.get(&at, Some(5))? {
+            crate::cache::Entry::Faceless { expires_in_ns, .. } => expires_in_ns,
+            crate::cache::Entry::Shown(_) => None,
+        };
+        let left = cache.run(|store| Ok(rest(store))).unwrap();
         (left, cache.run(|store| store.len(Some(5))).unwrap())
     };
     assert_eq!(left(WALL), (Some(100), 2));
@@ -325,7 +330,7 @@ fn rows_stay_where_they_are_in_the_file() {
     assert_eq!((parts.rows, parts.mapped), (0, 2 * DIM * 4));
     drop(folder);
     let at = Address { scope: Scope { tenant: b"", model_id: b"model" }, key: b"a" };
-    let item = cache.run(|store| Ok(Arc::clone(store.get(at, None).unwrap().item))).unwrap();
+    let item = cache.run(|store| Ok(Arc::clone(store.get(&at, None).unwrap().item()))).unwrap();
     drop(cache);
     assert_eq!(**item.row(), *Row::unit(&[1.0, 2.0, 3.0, 4.0]).unwrap());
     assert!(item.row().is_mapped());
