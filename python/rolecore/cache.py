@@ -8,7 +8,7 @@ import unicodedata
 from concurrent.futures import Future
 from contextlib import suppress
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from rolecore._core import VectorCache
 from rolecore._core import gate as default_gate
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _MOST_CANDIDATES = 4
 # Rows of a first search; more are asked for while rows without an answer take the places.
 _FIRST_ROWS = 8
+
+# How a flight ends: with an answer, with an error, or with None where another is to take over. The error is its future's
+# result and not its exception: on the way into an event loop those of concurrent.futures become others, and
+# StopIteration is lost, with all who wait for it.
+_Outcome: TypeAlias = str | Exception | None
 
 
 class Explanation(NamedTuple):
@@ -99,8 +104,8 @@ class SemanticCache:
         self._cache = cache
         self._threshold = threshold
         self._gate = gate
-        # What is being computed. A future holds the answer, or None where whoever computed it was cancelled.
-        self._flights: dict[tuple[str, str], Future[str | None]] = {}
+        # What is being computed.
+        self._flights: dict[tuple[str, str], Future[_Outcome]] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -176,7 +181,7 @@ class SemanticCache:
             flight, is_leader = self._join(key, tenant)
             if is_leader:
                 with _Landing(self, (tenant, key), flight) as landing:
-                    nearest, vector = await asyncio.to_thread(self._find, key, tenant)
+                    nearest, vector = await self._find_in_thread(key, tenant)
                     if nearest.answer is None:
                         made = fn()
                         answer = await made if isawaitable(made) else made
@@ -184,7 +189,7 @@ class SemanticCache:
                     else:
                         landing.answer = nearest.answer
                 return landing.answer
-            answer_of_leader = await asyncio.wrap_future(flight)
+            answer_of_leader = _answer_of(await asyncio.wrap_future(flight))
             if answer_of_leader is not None:
                 return answer_of_leader
 
@@ -218,7 +223,7 @@ class SemanticCache:
                     answer = nearest.answer
                     landing.answer = self._keep(key, tenant, vector, fn()) if answer is None else answer
                 return landing.answer
-            answer_of_leader = flight.result()
+            answer_of_leader = _answer_of(flight.result())
             if answer_of_leader is not None:
                 return answer_of_leader
 
@@ -230,6 +235,20 @@ class SemanticCache:
         if isinstance(entry.value, str):
             return Explanation("exact", entry.value, key, 1.0), entry.vector
         return None, entry.vector
+
+    async def _find_in_thread(self, key: str, tenant: str) -> tuple[Explanation, NDArray[np.float32]]:
+        """As `_find`; its errors come as results, for the reason that `_Outcome` has."""
+
+        def find() -> tuple[Explanation, NDArray[np.float32]] | Exception:
+            try:
+                return self._find(key, tenant)
+            except Exception as error:  # noqa: BLE001  raised below
+                return error
+
+        found = await asyncio.to_thread(find)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _find(self, key: str, tenant: str) -> tuple[Explanation, NDArray[np.float32]]:
         found, vector = self._exact(key, tenant)
@@ -277,13 +296,13 @@ class SemanticCache:
             self._put(key, tenant, vector, kept)
         return kept
 
-    def _join(self, key: str, tenant: str) -> tuple[Future[str | None], bool]:
+    def _join(self, key: str, tenant: str) -> tuple[Future[_Outcome], bool]:
         """Return the future of who computes this text already, or a new one and True."""
         with self._lock:
             known = self._flights.get((tenant, key))
             if known is not None:
                 return known, False
-            flight: Future[str | None] = Future()
+            flight: Future[_Outcome] = Future()
             # So that a waiter's own cancellation cannot cancel it for the others.
             flight.set_running_or_notify_cancel()
             self._flights[tenant, key] = flight
@@ -293,7 +312,7 @@ class SemanticCache:
 class _Landing:
     """Ends a flight however its leader ends: with an answer, with an error for all, or for another to take over."""
 
-    def __init__(self, cache: SemanticCache, name: tuple[str, str], flight: Future[str | None]) -> None:
+    def __init__(self, cache: SemanticCache, name: tuple[str, str], flight: Future[_Outcome]) -> None:
         self._cache = cache
         self._name = name
         self._flight = flight
@@ -307,11 +326,15 @@ class _Landing:
             del self._cache._flights[self._name]  # noqa: SLF001
         if error is None:
             self._flight.set_result(self.answer)
-        elif isinstance(error, Exception):
-            self._flight.set_exception(error)
         else:
-            # Cancelled or interrupted: not the question's fault.
-            self._flight.set_result(None)
+            # Cancelled or interrupted is no fault of the question.
+            self._flight.set_result(error if isinstance(error, Exception) else None)
+
+
+def _answer_of(outcome: _Outcome) -> str | None:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def normal_text(text: str) -> str:
