@@ -9,7 +9,7 @@ use rolecore_core::cache::{Address, Busy, Cache, Item, New, Policy, Settings, St
 use rolecore_core::index::{Query, Row};
 
 use crate::cache_arguments::{
-    self, Name, Names, cost, metric, name, nanoseconds, number, overrides, pinned, policy, threshold, top_k,
+    self, Name, Names, cost, dim, metric, name, nanoseconds, overrides, pinned, policy, threshold, top_k,
 };
 use crate::cache_report::{counts, parts_of_memory};
 use crate::clock::{time, wall_ns};
@@ -70,7 +70,7 @@ impl VectorCache {
         text_signature = "(dim, *, capacity=None, max_bytes=None, time_to_live_s=None, policy='lru', metric='cosine', clock=None)"
     )]
     fn new(
-        dim: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = dim)] dim: usize,
         capacity: Option<&Bound<'_, PyAny>>,
         max_bytes: Option<&Bound<'_, PyAny>>,
         time_to_live_s: Option<&Bound<'_, PyAny>>,
@@ -79,7 +79,6 @@ impl VectorCache {
         clock: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let () = metric;
-        let dim = number(dim, "dim")?;
         let limits = overrides(capacity, max_bytes, time_to_live_s)?;
         if limits.capacity.is_none() && limits.max_bytes.is_none() {
             return Err(CacheError::new_err(

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use rolecore_core::cache::{Overrides, Policy, Scope, Value};
+use rolecore_core::cache::{MOST_DIM, Overrides, Policy, Scope, Value};
 
-use crate::arguments::{flag, float, kind, number_from, one_of, string, wrong_kind};
+use crate::arguments::{flag, float, kind, number_from, number_within, one_of, string, wrong_kind};
 use crate::errors::{ArgumentError, CacheError};
 use crate::text::bytes_of;
 
@@ -78,6 +78,12 @@ pub(crate) fn value(given: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
 pub(crate) fn number(given: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
     let number = refused(given.py(), number_from(1, given, name))?;
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+/// Numbers of a row.
+pub(crate) fn dim(given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let number = refused(given.py(), number_within(1, MOST_DIM as u64, given, "dim"))?;
+    Ok(usize::try_from(number).expect("at most 65,536"))
 }
 
 /// Limits, where they are given.
@@ -154,7 +160,7 @@ pub(crate) fn within(
     if is_within(number) {
         return Ok(number);
     }
-    Err(CacheError::new_err(format!("{name} is {number}; it must be {expected}")))
+    Err(CacheError::new_err(format!("{name} is {number:?}; it must be {expected}")))
 }
 
 #[expect(

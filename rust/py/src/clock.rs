@@ -15,7 +15,7 @@ pub(crate) fn time(py: Python<'_>, clock: Option<&Py<PyAny>>) -> PyResult<Option
     let now = clock.bind(py).call0()?;
     let seconds = refused(py, float(&now, "what clock returns", EXPECTED))?;
     if !(seconds.is_finite() && seconds >= 0.0) {
-        return Err(CacheError::new_err(format!("what clock returns is {seconds}; it must be {EXPECTED}")));
+        return Err(CacheError::new_err(format!("what clock returns is {seconds:?}; it must be {EXPECTED}")));
     }
     Ok(Some(to_nanoseconds(seconds)))
 }
