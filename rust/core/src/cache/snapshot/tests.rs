@@ -265,8 +265,14 @@ fn narrower_limits_keep_what_would_go_last() {
         let cache = load(Overrides { max_bytes, ..Overrides::default() }).unwrap();
         let stats = cache.run(|store| store.stats(Some(NOW))).unwrap();
         assert!(stats.bytes <= 20_000 && (20..90).contains(&stats.rows) && stats.evictions == 0, "{stats:?}");
-        let refused = load(Overrides { max_bytes: Some(100), ..Overrides::default() });
-        assert!(matches!(refused, Err(Error::Cache(why)) if why.contains("max_bytes is 100")), "a pinned entry");
+        let refused = |max_bytes| match load(Overrides { max_bytes: Some(max_bytes), ..Overrides::default() }) {
+            Err(Error::Cache(why)) => Some(why),
+            loaded => loaded.map(|_| None).unwrap(),
+        };
+        let why = refused(100).expect("a pinned entry");
+        assert!(why.contains("max_bytes is 100 and the snapshot's pinned entries need more"), "{why}");
+        let least: usize = why.split("max_bytes from ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!((refused(least), refused(least - 1).is_some()), (None, true));
     }
 }
 
