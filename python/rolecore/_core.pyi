@@ -697,7 +697,7 @@ class VectorCache:
             their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
             that are gone and still held as an Entry, a Hit or an array, which no limit counts.
 
-        Cost: O(1).
+        Cost: O(1), and what has expired.
         """
     def put(
         self,

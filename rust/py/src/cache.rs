@@ -331,10 +331,11 @@ impl VectorCache {
     ///     their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
     ///     that are gone and still held as an Entry, a Hit or an array, which no limit counts.
     ///
-    /// Cost: O(1).
+    /// Cost: O(1), and what has expired.
     #[pyo3(signature = () -> "dict[str, int]")]
     fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (parts, viewed) = self.run(py, |store| Ok(store.memory()))?;
+        let now = self.now(py)?;
+        let (parts, viewed) = self.run(py, |store| store.memory(now))?;
         parts_of_memory(py, &parts, viewed)
     }
 

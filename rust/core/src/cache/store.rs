@@ -156,8 +156,13 @@ impl<F> Store<F> {
     }
 
     /// Bytes by part, and those of entries that are gone and still looked at by somebody, which no limit counts.
-    pub fn memory(&self) -> (Parts, usize) {
-        (self.bytes(), self.viewed.load(Ordering::Relaxed))
+    ///
+    /// # Errors
+    /// [`Busy`] while a space with expired entries is being searched.
+    pub fn memory(&mut self, now_ns: Option<u64>) -> Result<(Parts, usize), Busy> {
+        let now = self.now(now_ns);
+        self.purge(now)?;
+        Ok((self.bytes(), self.viewed.load(Ordering::Relaxed)))
     }
 
     /// The space of a scope, without what has expired.

@@ -48,7 +48,7 @@ fn clear(cache: &Plain) {
 }
 
 fn bytes(cache: &Plain) -> usize {
-    cache.run(|store| Ok(store.memory().0.total())).unwrap()
+    cache.run(|store| store.memory(Some(0))).unwrap().0.total()
 }
 
 /// All bytes, counted from scratch, and all that must be true of a store.
@@ -145,7 +145,7 @@ proptest! {
             prop_assert!(total <= max_bytes.max(before));
             let stats = cache.run(|store| store.stats(Some(now))).unwrap();
             prop_assert!(stats.rows <= capacity && stats.bytes <= max_bytes);
-            prop_assert_eq!(cache.run(|store| Ok(store.memory().1)).unwrap(), 0, "nobody looks at anything");
+            prop_assert_eq!(cache.run(|store| store.memory(Some(0))).unwrap().1, 0, "nobody looks at anything");
         }
     }
 }
@@ -265,7 +265,7 @@ fn stale_deadlines_do_not_pile_up() {
 fn what_is_looked_at_stays_and_is_counted_apart() {
     let cache = Plain::new(settings(Policy::Lru, 1, usize::MAX)).unwrap();
     put(&cache, new(at("", "a"), b"first", 2.0), 0).unwrap();
-    let viewed = || cache.run(|store| Ok(store.memory().1)).unwrap();
+    let viewed = || cache.run(|store| store.memory(Some(0))).unwrap().1;
     let item = cache.run(|store| Ok(Arc::clone(store.get(at("", "a"), None).unwrap().item))).unwrap();
     assert_eq!(viewed(), 0);
     put(&cache, new(at("", "b"), b"second", 3.0), 0).unwrap();

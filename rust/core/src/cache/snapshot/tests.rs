@@ -172,7 +172,7 @@ pub(super) fn small() -> Vec<u8> {
 /// A cache from any file is one like any other.
 pub(super) fn check(cache: &Plain) {
     let before = shown(cache, NOW, WALL);
-    let bytes = cache.run(|store| Ok(store.memory().0)).unwrap();
+    let bytes = cache.run(|store| store.memory(Some(0))).unwrap().0;
     assert_eq!(recount(cache), bytes);
     let folder = Folder::new();
     cache.save(&folder.file(), Some(NOW), WALL).unwrap();
@@ -182,7 +182,7 @@ pub(super) fn check(cache: &Plain) {
         assert_eq!(searched(&again, tenant, [1.0, 2.0, 2.0, -1.0]), searched(cache, tenant, [1.0, 2.0, 2.0, -1.0]));
     }
     let _ = Put::key("one more").put_into(cache);
-    assert_eq!(recount(cache), cache.run(|store| Ok(store.memory().0)).unwrap());
+    assert_eq!(recount(cache), cache.run(|store| store.memory(Some(0))).unwrap().0);
 }
 
 proptest! {
@@ -207,7 +207,7 @@ proptest! {
         let loaded = Plain::load(&folder.file(), Overrides::default(), Some(NOW), WALL + 7).unwrap();
         // 7 ns later by the wall clock, whose end is where it was.
         prop_assert_eq!(shown(&loaded, NOW, WALL + 7), shown(&cache, NOW, WALL));
-        prop_assert_eq!(recount(&loaded), loaded.run(|store| Ok(store.memory().0)).unwrap());
+        prop_assert_eq!(recount(&loaded), loaded.run(|store| store.memory(Some(0))).unwrap().0);
         for tenant in ["", "a", "b"] {
             prop_assert_eq!(searched(&loaded, tenant, [1.0, 2.0, 2.0, -1.0]), searched(&cache, tenant, [1.0, 2.0, 2.0, -1.0]));
         }
@@ -327,7 +327,7 @@ fn rows_stay_where_they_are_in_the_file() {
     let folder = Folder::new();
     cache_of(NO_LIMIT, &[Put::key("a"), Put::key("b")]).save(&folder.file(), Some(NOW), WALL).unwrap();
     let cache = Plain::load(&folder.file(), Overrides::default(), None, WALL).unwrap();
-    let parts = cache.run(|store| Ok(store.memory().0)).unwrap();
+    let parts = cache.run(|store| store.memory(Some(0))).unwrap().0;
     assert_eq!((parts.rows, parts.mapped), (0, 2 * DIM * 4));
     drop(folder);
     let at = Address { scope: Scope { tenant: b"", model_id: b"model" }, key: b"a" };
