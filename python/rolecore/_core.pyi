@@ -198,7 +198,10 @@ class Hit:
         """The key of the entry."""
     @property
     def score(self, /) -> float:
-        """The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one."""
+        """The float64 dot product of the vector that was looked for, at unit length, with the stored one.
+
+        It is their cosine to within 3e-6: that of equal vectors may be a little below or above 1.
+        """
     @property
     def value(self, /) -> bytes | str | None:
         """The value: bytes, a string or None."""
@@ -676,7 +679,8 @@ class VectorCache:
 
         Args:
             vector: as in `put`; need not be of unit length.
-            threshold: least cosine, -1 to 1.
+            threshold: least score, -1 to 1. A vector may score a little less than 1 with itself: ask for 0.99999 at most, and
+                by `get` for what has the same key.
             tenant: whose entries.
             model_id: what made the vector.
 

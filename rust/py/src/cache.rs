@@ -195,7 +195,8 @@ impl VectorCache {
     ///
     /// Args:
     ///     vector: as in `put`; need not be of unit length.
-    ///     threshold: least cosine, -1 to 1.
+    ///     threshold: least score, -1 to 1. A vector may score a little less than 1 with itself: ask for 0.99999 at most, and
+    ///         by `get` for what has the same key.
     ///     tenant: whose entries.
     ///     model_id: what made the vector.
     ///
