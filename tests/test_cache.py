@@ -313,6 +313,7 @@ def test_stats_count_what_happened() -> None:
     assert stats == {
         "hits_exact": 2,
         "hits_semantic": 1,
+        "refused": 0,
         "misses": 2,
         "puts": 3,
         "evictions": 1,

@@ -49,7 +49,7 @@ use crate::vector::numbers;
 ///     'capital of France'
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct VectorCache {
-    cache: Cache<Py<Entry>>,
+    pub(crate) cache: Cache<Py<Entry>>,
     clock: Option<Py<PyAny>>,
 }
 
@@ -313,10 +313,11 @@ impl VectorCache {
     /// Return what happened since the cache was made, and how full it is.
     ///
     /// Returns:
-    ///     hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; misses: of both; puts; evictions:
-    ///     entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all entries that
-    ///     were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries; bytes: of
-    ///     everything.
+    ///     hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; refused: vectors for which a
+    ///     `SemanticCache` found entries that its gate refused, hits for none; misses: keys and vectors for which there was nothing;
+    ///     puts; evictions: entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all
+    ///     entries that were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries;
+    ///     bytes: of everything.
     #[pyo3(signature = () -> "dict[str, float]")]
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let now = self.now(py)?;
@@ -436,7 +437,7 @@ impl VectorCache {
 
 impl VectorCache {
     /// Runs `f`; without the GIL where that has to wait.
-    fn run<T: Send>(
+    pub(crate) fn run<T: Send>(
         &self,
         py: Python<'_>,
         mut f: impl FnMut(&mut Store<Py<Entry>>) -> Result<T, Busy> + Send,
@@ -448,7 +449,7 @@ impl VectorCache {
     }
 
     /// What the caller's clock says; asked before any lock is taken.
-    fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+    pub(crate) fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
         time(py, self.clock.as_ref())
     }
 }
