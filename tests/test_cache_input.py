@@ -104,8 +104,10 @@ def test_put_vector_of_any_scale_is_stored_at_unit_length(scale: float) -> None:
     [
         ({"dim": 0}, "dim is 0"),
         ({"dim": -5}, "dim is -5"),
-        ({"dim": 65_537}, "dim is 65537; it must be from 1 to 65536"),
-        ({"dim": 10**30}, "dim is"),
+        ({"dim": 65_537}, "dim is 65537; it must be an int from 1 to 65536"),
+        ({"dim": 2**64 - 1}, "dim is 18446744073709551615; it must be an int from 1 to 65536"),
+        ({"dim": 2**70}, r"dim is 2\*\*64 or more; it must be an int from 1 to 65536"),
+        ({"dim": 10**400}, r"dim is 2\*\*64 or more; it must be an int from 1 to 65536"),
         ({"dim": 2.0}, "dim is of type float"),
         ({"dim": "2"}, "dim is of type str"),
         ({"dim": True}, "dim is of type bool"),
@@ -154,6 +156,8 @@ def test_constructor_bad_option_is_a_cache_error(options: dict[str, Any], match:
         (lambda c: c.remove(5), "key is of type int"),
         (lambda c: c.lookup([1, 0], 1.0001), r"threshold is 1.0001; it must be a float from -1 to 1"),
         (lambda c: c.lookup([1, 0], -2), "threshold is -2"),
+        (lambda c: c.lookup([1, 0], 1e308), "threshold is 1e308; it must be a float from -1 to 1"),
+        (lambda c: c.put("a", [1, 0], cost=-1e300), "cost is -1e300; it must be a finite float from 0"),
         (lambda c: c.lookup([1, 0], math.nan), "threshold is NaN"),
         (lambda c: c.lookup([1, 0], True), "threshold is of type bool"),  # noqa: FBT003
         (lambda c: c.lookup([1, 0], "0.9"), "threshold is of type str"),

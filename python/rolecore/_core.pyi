@@ -198,7 +198,10 @@ class Hit:
         """The key of the entry."""
     @property
     def score(self, /) -> float:
-        """The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one."""
+        """The float64 dot product of the vector that was looked for, at unit length, with the stored one.
+
+        It is their cosine to within 3e-6: that of equal vectors may be a little below or above 1.
+        """
     @property
     def value(self, /) -> bytes | str | None:
         """The value: bytes, a string or None."""
@@ -676,7 +679,8 @@ class VectorCache:
 
         Args:
             vector: as in `put`; need not be of unit length.
-            threshold: least cosine, -1 to 1.
+            threshold: least score, -1 to 1. A vector may score a little less than 1 with itself: ask for 0.99999 at most, and
+                by `get` for what has the same key.
             tenant: whose entries.
             model_id: what made the vector.
 
@@ -697,7 +701,7 @@ class VectorCache:
             their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
             that are gone and still held as an Entry, a Hit or an array, which no limit counts.
 
-        Cost: O(1).
+        Cost: O(1), and what has expired.
         """
     def put(
         self,
@@ -776,10 +780,11 @@ class VectorCache:
         """Return what happened since the cache was made, and how full it is.
 
         Returns:
-            hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; misses: of both; puts; evictions:
-            entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all entries that
-            were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries; bytes: of
-            everything.
+            hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; refused: vectors for which a
+            `SemanticCache` found entries that its gate refused, hits for none; misses: keys and vectors for which there was nothing;
+            puts; evictions: entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all
+            entries that were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries;
+            bytes: of everything.
         """
 
 @final
@@ -901,6 +906,14 @@ def gate_reason(text: str, cached_text: str) -> str | None:
         'order'
     """
 
+def nearest(
+    cache: VectorCache, vector: numpy.typing.ArrayLike, threshold: float, *, tenant: str, model_id: str
+) -> Hit | None:
+    """Return what `cache.lookup` returns, counted in nothing: `settle` does that."""
+
+def put_new(cache: VectorCache, key: str, vector: numpy.typing.ArrayLike, *, tenant: str, model_id: str) -> None:
+    """Put a vector in without a value, unless its key has an entry."""
+
 def read_memory(kind: str, root: str) -> tuple[int, int, int | None, float | None, str]:
     """Return one reading: used bytes, limit bytes, resident bytes, pressure and what was read.
 
@@ -924,6 +937,9 @@ def rss_bytes(root: str) -> int | None:
 
     Cost: one small file; the GIL is released.
     """
+
+def settle(cache: VectorCache, hit: Hit | None, *, is_refused: bool = False) -> None:
+    """Count what came of a search: a use of `hit`, or, without one, that what was found is refused, or that nothing was found."""
 
 def tokenizer(name_or_path: str | os.PathLike[str], /) -> Tokenizer:
     """Return the tokenizer of an encoding, a model or a tokenizer.json file.

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import unicodedata
 from concurrent.futures import Future
 from contextlib import suppress
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
-from rolecore._core import VectorCache
+from rolecore._core import VectorCache, nearest, settle
 from rolecore._core import gate as default_gate
-from rolecore.arguments import unit_rows
+from rolecore.arguments import read_texts, unit_rows
 from rolecore.errors import ArgumentError, CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from rolecore._core import Hit
     from rolecore.types import Embedder
 
 # Questions above the threshold that are shown to the gate, best first: what comes after four refusals is further off.
 _MOST_CANDIDATES = 4
 # Rows of a first search; more are asked for while rows without an answer take the places.
 _FIRST_ROWS = 8
+
+# How a flight ends: with an answer, with an error, or with None where another is to take over. The error is the
+# future's result, not its exception: on the way into an event loop those of concurrent.futures become others, and
+# StopIteration is lost, with all who wait for it.
+_Outcome: TypeAlias = str | Exception | None
 
 
 class Explanation(NamedTuple):
@@ -60,7 +67,7 @@ class SemanticCache:
     Args:
         embedder: makes the vectors; its `model_id` keeps models apart.
         cache: where questions, vectors and answers are kept; its dim is the embedder's.
-        threshold: least cosine of two questions that may share an answer, -1..1.
+        threshold: least score of two questions that may share an answer, -1..1: see `Hit.score`.
         gate: `gate(text, cached_text) -> bool`, whether two questions that near ask the same. The default is
             `rolecore.gate`; `lambda text, cached_text: True` trusts vectors alone.
 
@@ -88,19 +95,16 @@ class SemanticCache:
     ) -> None:
         """Check the arguments; nothing is embedded yet."""
         check_pair(embedder, cache)
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not -1 <= threshold <= 1:
-            shown = threshold if isinstance(threshold, int | float) else f"of type {type(threshold).__name__}"
-            msg = f"threshold is {shown}; it must be a cosine, -1 to 1"
-            raise ArgumentError(msg)
-        if not callable(gate):
-            msg = f"gate is of type {type(gate).__name__}; it must be callable as gate(text, cached_text)"
+        self._threshold = _check_number(threshold, "threshold", least=-1, most=1, wanted="a cosine, -1 to 1")
+        if not callable(gate) or iscoroutinefunction(gate):
+            kind = "a coroutine function" if callable(gate) else f"of type {type(gate).__name__}"
+            msg = f"gate is {kind}; it must be callable as gate(text, cached_text) for a bool"
             raise ArgumentError(msg)
         self._embedder = embedder
         self._cache = cache
-        self._threshold = threshold
         self._gate = gate
-        # What is being computed. A future holds the answer, or None where whoever computed it was cancelled.
-        self._flights: dict[tuple[str, str], Future[str | None]] = {}
+        # What is being computed.
+        self._flights: dict[tuple[str, str], Future[_Outcome]] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -128,27 +132,31 @@ class SemanticCache:
         found, vector = self._exact(key, tenant)
         return found or self._nearest(key, tenant, self._embed(key) if vector is None else vector)
 
-    def put(self, text: str, answer: str, *, tenant: str = "") -> None:
+    def put(self, text: str, answer: str, *, tenant: str = "", cost: float = 1.0) -> None:
         """Keep the answer to a question, in place of what was there.
 
         Args:
             text: the question.
             answer: its answer.
             tenant: whose it is.
+            cost: what a hit saves, as in `VectorCache.put`.
 
         Raises:
-            ArgumentError: an argument is no str, `text` is blank, or the embedder returns no row.
+            ArgumentError: an argument is not what it must be, `text` is blank, or the embedder returns no row.
             CacheError: the answer does not fit the cache's budget; what was there stays.
 
         Cost: one embedding unless the text's vector is known, and that of `VectorCache.put`.
         """
         key = key_of(text)
         _check_answer(answer, "answer")
+        _check_cost(cost)
         entry = self._cache.get(key, tenant=tenant, model_id=self._embedder.model_id)
         vector = self._embed(key) if entry is None else entry.vector
-        self._put(key, tenant, vector, answer)
+        self._put(key, tenant, vector, answer, cost)
 
-    async def get_or_compute(self, text: str, fn: Callable[[], str | Awaitable[str]], *, tenant: str = "") -> str:
+    async def get_or_compute(
+        self, text: str, fn: Callable[[], str | Awaitable[str]], *, tenant: str = "", cost: float = 1.0
+    ) -> str:
         """Return the cached answer, or the one `fn` computes, which is then kept.
 
         However many tasks and threads ask the same text at once, in any event loops, `fn` runs once: one of them
@@ -159,16 +167,19 @@ class SemanticCache:
             text: the question.
             fn: called without arguments for a str or an awaitable of one. It must not ask for the same text itself.
             tenant: whose answers.
+            cost: what a hit on what `fn` computes saves, as in `VectorCache.put`.
 
         Returns:
             The answer; also when it does not fit the cache, where it is not kept.
 
         Raises:
-            ArgumentError: `fn` gives no str; and as `get`.
+            ArgumentError: `fn` is not callable or gives no str, `cost` is no cost; and as `get`.
 
         Cost: as `get` for a hit; nothing is embedded twice.
         """
         key = key_of(text)
+        _check_fn(fn)
+        _check_cost(cost)
         while True:
             found, _ = self._exact(key, tenant)
             if found and found.answer is not None:
@@ -176,19 +187,19 @@ class SemanticCache:
             flight, is_leader = self._join(key, tenant)
             if is_leader:
                 with _Landing(self, (tenant, key), flight) as landing:
-                    nearest, vector = await asyncio.to_thread(self._find, key, tenant)
+                    nearest, vector = await self._find_in_thread(key, tenant)
                     if nearest.answer is None:
                         made = fn()
                         answer = await made if isawaitable(made) else made
-                        landing.answer = self._keep(key, tenant, vector, answer)
+                        landing.answer = self._keep(key, tenant, vector, answer, cost)
                     else:
                         landing.answer = nearest.answer
                 return landing.answer
-            answer_of_leader = await asyncio.wrap_future(flight)
+            answer_of_leader = _answer_of(await asyncio.wrap_future(flight))
             if answer_of_leader is not None:
                 return answer_of_leader
 
-    def get_or_compute_in_thread(self, text: str, fn: Callable[[], str], *, tenant: str = "") -> str:
+    def get_or_compute_in_thread(self, text: str, fn: Callable[[], str], *, tenant: str = "", cost: float = 1.0) -> str:
         """Return the cached answer, or the one `fn` computes: `get_or_compute` for threads.
 
         It shares the waiting with `get_or_compute`, and blocks, so no event loop may run in the thread that calls it.
@@ -197,16 +208,19 @@ class SemanticCache:
             text: the question.
             fn: called without arguments for a str. It must not ask for the same text itself.
             tenant: whose answers.
+            cost: what a hit on what `fn` computes saves, as in `VectorCache.put`.
 
         Returns:
             The answer; also when it does not fit the cache, where it is not kept.
 
         Raises:
-            ArgumentError: `fn` gives no str; and as `get`.
+            ArgumentError: `fn` is not callable or gives no str, `cost` is no cost; and as `get`.
 
         Cost: as `get` for a hit; nothing is embedded twice.
         """
         key = key_of(text)
+        _check_fn(fn)
+        _check_cost(cost)
         while True:
             found, _ = self._exact(key, tenant)
             if found and found.answer is not None:
@@ -216,9 +230,9 @@ class SemanticCache:
                 with _Landing(self, (tenant, key), flight) as landing:
                     nearest, vector = self._find(key, tenant)
                     answer = nearest.answer
-                    landing.answer = self._keep(key, tenant, vector, fn()) if answer is None else answer
+                    landing.answer = self._keep(key, tenant, vector, fn(), cost) if answer is None else answer
                 return landing.answer
-            answer_of_leader = flight.result()
+            answer_of_leader = _answer_of(flight.result())
             if answer_of_leader is not None:
                 return answer_of_leader
 
@@ -231,6 +245,20 @@ class SemanticCache:
             return Explanation("exact", entry.value, key, 1.0), entry.vector
         return None, entry.vector
 
+    async def _find_in_thread(self, key: str, tenant: str) -> tuple[Explanation, NDArray[np.float32]]:
+        """As `_find`; its errors come as results, for the reason that `_Outcome` has."""
+
+        def find() -> tuple[Explanation, NDArray[np.float32]] | Exception:
+            try:
+                return self._find(key, tenant)
+            except Exception as error:  # noqa: BLE001  raised below
+                return error
+
+        found = await asyncio.to_thread(find)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
     def _find(self, key: str, tenant: str) -> tuple[Explanation, NDArray[np.float32]]:
         found, vector = self._exact(key, tenant)
         if vector is None:
@@ -238,13 +266,26 @@ class SemanticCache:
         return found or self._nearest(key, tenant, vector), vector
 
     def _nearest(self, key: str, tenant: str, vector: NDArray[np.float32]) -> Explanation:
-        """Look for a question near this one that the gate lets pass."""
-        scope = {"tenant": tenant, "model_id": self._embedder.model_id}
-        best = self._cache.lookup(vector, self._threshold, **scope)
-        if best is None:
+        """Look for a question near this one that the gate lets pass, and count what came of it."""
+        refused: Hit | None = None
+        for row in self._candidates(tenant, vector):
+            if self._passes(key, row.key):
+                settle(self._cache, row)
+                return Explanation("semantic", str(row.value), row.key, row.score)
+            refused = refused or row
+        settle(self._cache, None, is_refused=refused is not None)
+        if refused is None:
             return Explanation("miss", None, None, None)
-        if isinstance(best.value, str) and self._gate(key, best.key):
-            return Explanation("semantic", best.value, best.key, best.score)
+        return Explanation("refused", None, refused.key, refused.score)
+
+    def _candidates(self, tenant: str, vector: NDArray[np.float32]) -> Iterator[Hit]:
+        """Find questions near enough that have an answer, nearest first."""
+        scope = {"tenant": tenant, "model_id": self._embedder.model_id}
+        best = nearest(self._cache, vector, self._threshold, **scope)
+        if best is None:
+            return
+        if isinstance(best.value, str):
+            yield best
         # The nearest has no answer, or one to another question: what stands behind it?
         n_rows = _FIRST_ROWS
         while True:
@@ -254,36 +295,38 @@ class SemanticCache:
             if len(candidates) == _MOST_CANDIDATES or len(near) < n_rows:
                 break
             n_rows *= 4
-        for row in candidates:
-            if row.key != best.key and self._gate(key, row.key):
-                # Counts as a use, which a search does not.
-                self._cache.get(row.key, **scope)
-                return Explanation("semantic", str(row.value), row.key, row.score)
-        if not candidates:
-            return Explanation("miss", None, None, None)
-        return Explanation("refused", None, candidates[0].key, candidates[0].score)
+        yield from (row for row in candidates if row.key != best.key)
+
+    def _passes(self, key: str, cached_key: str) -> bool:
+        passed: object = self._gate(key, cached_key)
+        # It would count as a yes.
+        if isawaitable(passed):
+            _close(passed)
+            msg = f"what gate returned is of type {type(passed).__name__}; it must be a bool"
+            raise ArgumentError(msg)
+        return bool(passed)
 
     def _embed(self, key: str) -> NDArray[np.float32]:
         row: NDArray[np.float32] = unit_rows_of(self._embedder, [key])[0]
         return row
 
-    def _put(self, key: str, tenant: str, vector: NDArray[np.float32], answer: str) -> None:
-        self._cache.put(key, vector, answer, tenant=tenant, model_id=self._embedder.model_id)
+    def _put(self, key: str, tenant: str, vector: NDArray[np.float32], answer: str, cost: float) -> None:
+        self._cache.put(key, vector, answer, tenant=tenant, model_id=self._embedder.model_id, cost=cost)
 
-    def _keep(self, key: str, tenant: str, vector: NDArray[np.float32], answer: object) -> str:
+    def _keep(self, key: str, tenant: str, vector: NDArray[np.float32], answer: object, cost: float) -> str:
         kept = _check_answer(answer, "what fn returned")
         # An answer that was computed is not lost because it does not fit.
         with suppress(CacheError):
-            self._put(key, tenant, vector, kept)
+            self._put(key, tenant, vector, kept, cost)
         return kept
 
-    def _join(self, key: str, tenant: str) -> tuple[Future[str | None], bool]:
+    def _join(self, key: str, tenant: str) -> tuple[Future[_Outcome], bool]:
         """Return the future of who computes this text already, or a new one and True."""
         with self._lock:
             known = self._flights.get((tenant, key))
             if known is not None:
                 return known, False
-            flight: Future[str | None] = Future()
+            flight: Future[_Outcome] = Future()
             # So that a waiter's own cancellation cannot cancel it for the others.
             flight.set_running_or_notify_cancel()
             self._flights[tenant, key] = flight
@@ -293,7 +336,7 @@ class SemanticCache:
 class _Landing:
     """Ends a flight however its leader ends: with an answer, with an error for all, or for another to take over."""
 
-    def __init__(self, cache: SemanticCache, name: tuple[str, str], flight: Future[str | None]) -> None:
+    def __init__(self, cache: SemanticCache, name: tuple[str, str], flight: Future[_Outcome]) -> None:
         self._cache = cache
         self._name = name
         self._flight = flight
@@ -307,11 +350,15 @@ class _Landing:
             del self._cache._flights[self._name]  # noqa: SLF001
         if error is None:
             self._flight.set_result(self.answer)
-        elif isinstance(error, Exception):
-            self._flight.set_exception(error)
         else:
-            # Cancelled or interrupted: not the question's fault.
-            self._flight.set_result(None)
+            # Cancelled or interrupted is no fault of the question.
+            self._flight.set_result(error if isinstance(error, Exception) else None)
+
+
+def _answer_of(outcome: _Outcome) -> str | None:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def normal_text(text: str) -> str:
@@ -333,15 +380,52 @@ def key_of(text: str) -> str:
 
 def _check_answer(answer: object, name: str) -> str:
     if not isinstance(answer, str):
-        msg = f"{name} is of type {type(answer).__name__}; it must be a str"
+        _close(answer)
+        way_out = "; get_or_compute awaits what fn returns" if isawaitable(answer) else ""
+        msg = f"{name} is of type {type(answer).__name__}; it must be a str{way_out}"
         raise ArgumentError(msg)
     return answer
 
 
+def _close(given: object) -> None:
+    """Close a coroutine that is not run, of which Python would warn."""
+    if iscoroutine(given):
+        given.close()
+
+
+def _check_fn(fn: object) -> None:
+    if not callable(fn):
+        _close(fn)
+        msg = f"fn is of type {type(fn).__name__}; it must be callable without arguments for a str"
+        raise ArgumentError(msg)
+
+
+def _check_cost(cost: object) -> None:
+    _check_number(cost, "cost", least=0, most=sys.float_info.max, wanted="a finite number from 0")
+
+
+def _check_number(value: object, name: str, *, least: float, most: float, wanted: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        shown = f"of type {type(value).__name__}"
+    elif least <= value <= most:
+        return float(value)
+    else:
+        # Python refuses to write very large numbers out.
+        shown = "of more than 64 bits" if isinstance(value, int) and value.bit_length() > 64 else str(value)  # noqa: PLR2004
+    msg = f"{name} is {shown}; it must be {wanted}"
+    raise ArgumentError(msg)
+
+
 def check_pair(embedder: Any, cache: Any) -> None:  # noqa: ANN401  any argument
     """Raise an ArgumentError unless the two can work together."""
-    if not callable(getattr(embedder, "embed", None)) or not isinstance(getattr(embedder, "model_id", None), str):
+    embed = getattr(embedder, "embed", None)
+    if isinstance(embedder, type) or not callable(embed) or not isinstance(getattr(embedder, "model_id", None), str):
         msg = f"embedder is of type {type(embedder).__name__}; it must have embed(texts) and a str model_id"
+        raise ArgumentError(msg)
+    if iscoroutinefunction(embed):
+        msg = (
+            "embedder.embed is a coroutine function; it must return the rows, and is run in a thread where a loop waits"
+        )
         raise ArgumentError(msg)
     if not isinstance(cache, VectorCache):
         msg = f"cache is of type {type(cache).__name__}; it must be a VectorCache"
@@ -349,5 +433,9 @@ def check_pair(embedder: Any, cache: Any) -> None:  # noqa: ANN401  any argument
 
 
 def unit_rows_of(embedder: Embedder, texts: list[str]) -> NDArray[np.float32]:
-    """Embed texts; an ArgumentError where the rows are none."""
-    return unit_rows(embedder.embed(texts), name="embedder.embed's result", error=ArgumentError, n=len(texts))
+    """Embed texts, lone surrogates as U+FFFD; an ArgumentError where the rows are none of the embedder's dim."""
+    given = embedder.embed(read_texts(texts))
+    _close(given)
+    # Some know it only now.
+    dim = getattr(embedder, "dim", None)
+    return unit_rows(given, name="embedder.embed's result", error=ArgumentError, n=len(texts), dim=dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rolecore._core import put_new
 from rolecore.arguments import read_texts
 from rolecore.cache import check_pair, key_of, normal_text, unit_rows_of
 from rolecore.errors import ArgumentError
@@ -108,7 +109,8 @@ class CachedEmbedder:
             known.update(zip(new, unit_rows_of(self._embedder, new), strict=True))
         if not is_short:
             for key in new:
-                self._cache.put(key, known[key], tenant=self._tenant, model_id=self.model_id)
+                # Meanwhile another may have put its answer there.
+                put_new(self._cache, key, known[key], tenant=self._tenant, model_id=self.model_id)
         return np.array([known[key] for key in keys], np.float32).reshape(len(keys), self.dim)
 
     def embed_summary(self, text: str) -> NDArray[np.float32]:
@@ -131,7 +133,7 @@ class CachedEmbedder:
         entry = self._cache.get(key, **scope)
         row: NDArray[np.float32] = unit_rows_of(self._embedder, [key])[0] if entry is None else entry.vector
         if entry is None:
-            self._cache.put(key, row, tenant=self._tenant, model_id=self.model_id)
+            put_new(self._cache, key, row, **scope)
         before, self._summary = self._summary, key
         if before not in {None, key}:
             old = self._cache.get(str(before), **scope)

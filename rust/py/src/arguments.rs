@@ -60,10 +60,18 @@ pub(crate) fn whole_number(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64
 
 /// A whole number from `least`; numbers past 2^64 are as good as that.
 pub(crate) fn number_from(least: u64, value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
+    read_number(least, u64::MAX, &format!("an int from {least}"), value, name)
+}
+
+/// A whole number from `least` to `most`.
+pub(crate) fn number_within(least: u64, most: u64, value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
+    read_number(least, most, &format!("an int from {least} to {most}"), value, name)
+}
+
+fn read_number(least: u64, most: u64, expected: &str, value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
     let py = value.py();
-    let expected = format!("an int from {least}");
-    let wrong = || wrong_kind(value, name, &expected);
-    let too_small = |shown: String| ArgumentError::new_err(format!("{name} is {shown}; it must be {expected}"));
+    let wrong = || wrong_kind(value, name, expected);
+    let out_of_range = |shown: &str| ArgumentError::new_err(format!("{name} is {shown}; it must be {expected}"));
     let number = match value.cast::<PyInt>() {
         Ok(_) if value.is_instance_of::<PyBool>() => return Err(wrong()),
         Ok(number) => number.as_any().clone(),
@@ -76,11 +84,11 @@ pub(crate) fn number_from(least: u64, value: &Bound<'_, PyAny>, name: &str) -> P
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
             if number.lt(0)? {
                 let shown = number.extract::<i64>().map_or_else(|_| "below -2**63".to_owned(), |n| n.to_string());
-                return Err(too_small(shown));
+                return Err(out_of_range(&shown));
             }
-            Ok(u64::MAX)
+            if most < u64::MAX { Err(out_of_range("2**64 or more")) } else { Ok(u64::MAX) }
         }
-        Ok(number) if number < least => Err(too_small(number.to_string())),
+        Ok(number) if !(least..=most).contains(&number) => Err(out_of_range(&number.to_string())),
         number => number,
     }
 }
@@ -105,7 +113,7 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
     const EXPECTED: &str = "a float from 0 to 1";
     let share = float(value, name, EXPECTED)?;
     if !(0.0..=1.0).contains(&share) {
-        return Err(ArgumentError::new_err(format!("{name} is {share}; it must be {EXPECTED}")));
+        return Err(ArgumentError::new_err(format!("{name} is {share:?}; it must be {EXPECTED}")));
     }
     Ok(share)
 }

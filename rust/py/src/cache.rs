@@ -9,7 +9,7 @@ use rolecore_core::cache::{Address, Busy, Cache, Item, New, Policy, Settings, St
 use rolecore_core::index::{Query, Row};
 
 use crate::cache_arguments::{
-    self, Name, Names, cost, metric, name, nanoseconds, number, overrides, pinned, policy, threshold, top_k,
+    self, Name, Names, cost, dim, metric, name, nanoseconds, overrides, pinned, policy, threshold, top_k,
 };
 use crate::cache_report::{counts, parts_of_memory};
 use crate::clock::{time, wall_ns};
@@ -49,7 +49,7 @@ use crate::vector::numbers;
 ///     'capital of France'
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct VectorCache {
-    cache: Cache<Kept>,
+    pub(crate) cache: Cache<Kept>,
     clock: Option<Py<PyAny>>,
 }
 
@@ -70,7 +70,7 @@ impl VectorCache {
         text_signature = "(dim, *, capacity=None, max_bytes=None, time_to_live_s=None, policy='lru', metric='cosine', clock=None)"
     )]
     fn new(
-        dim: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = dim)] dim: usize,
         capacity: Option<&Bound<'_, PyAny>>,
         max_bytes: Option<&Bound<'_, PyAny>>,
         time_to_live_s: Option<&Bound<'_, PyAny>>,
@@ -79,7 +79,6 @@ impl VectorCache {
         clock: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let () = metric;
-        let dim = number(dim, "dim")?;
         let limits = overrides(capacity, max_bytes, time_to_live_s)?;
         if limits.capacity.is_none() && limits.max_bytes.is_none() {
             return Err(CacheError::new_err(
@@ -195,7 +194,8 @@ impl VectorCache {
     ///
     /// Args:
     ///     vector: as in `put`; need not be of unit length.
-    ///     threshold: least cosine, -1 to 1.
+    ///     threshold: least score, -1 to 1. A vector may score a little less than 1 with itself: ask for 0.99999 at most, and
+    ///         by `get` for what has the same key.
     ///     tenant: whose entries.
     ///     model_id: what made the vector.
     ///
@@ -312,10 +312,11 @@ impl VectorCache {
     /// Return what happened since the cache was made, and how full it is.
     ///
     /// Returns:
-    ///     hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; misses: of both; puts; evictions:
-    ///     entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all entries that
-    ///     were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries; bytes: of
-    ///     everything.
+    ///     hits_exact: keys that `get` found; hits_semantic: vectors that `lookup` found; refused: vectors for which a
+    ///     `SemanticCache` found entries that its gate refused, hits for none; misses: keys and vectors for which there was nothing;
+    ///     puts; evictions: entries that went to make room; expiries: entries whose time was over; tokens_saved: the costs of all
+    ///     entries that were hit, added up; rows: entries now; pinned: of them; spaces: pairs of tenant and model that have entries;
+    ///     bytes: of everything.
     #[pyo3(signature = () -> "dict[str, float]")]
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let now = self.now(py)?;
@@ -331,10 +332,11 @@ impl VectorCache {
     ///     their order; tables: of keys and tenants, and the deadlines; total: of these, never above `max_bytes`; viewed: of entries
     ///     that are gone and still held as an Entry, a Hit or an array, which no limit counts.
     ///
-    /// Cost: O(1).
+    /// Cost: O(1), and what has expired.
     #[pyo3(signature = () -> "dict[str, int]")]
     fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (parts, viewed) = self.run(py, |store| Ok(store.memory()))?;
+        let now = self.now(py)?;
+        let (parts, viewed) = self.run(py, |store| store.memory(now))?;
         parts_of_memory(py, &parts, viewed)
     }
 
@@ -434,7 +436,7 @@ impl VectorCache {
 
 impl VectorCache {
     /// Runs `f`; without the GIL where that has to wait.
-    fn run<T: Send>(
+    pub(crate) fn run<T: Send>(
         &self,
         py: Python<'_>,
         mut f: impl FnMut(&mut Store<Kept>) -> Result<T, Busy> + Send,
@@ -446,7 +448,7 @@ impl VectorCache {
     }
 
     /// What the caller's clock says; asked before any lock is taken.
-    fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+    pub(crate) fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
         time(py, self.clock.as_ref())
     }
 }

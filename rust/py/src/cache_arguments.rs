@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use rolecore_core::cache::{Overrides, Policy, Scope, Value};
+use rolecore_core::cache::{MOST_DIM, Overrides, Policy, Scope, Value};
 
-use crate::arguments::{flag, float, kind, number_from, one_of, string, wrong_kind};
+use crate::arguments::{flag, float, kind, number_from, number_within, one_of, string, wrong_kind};
 use crate::errors::{ArgumentError, CacheError};
 use crate::text::bytes_of;
 
@@ -90,6 +90,12 @@ pub(crate) fn number(given: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
+/// Numbers of a row.
+pub(crate) fn dim(given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let number = refused(given.py(), number_within(1, MOST_DIM as u64, given, "dim"))?;
+    Ok(usize::try_from(number).expect("at most 65,536"))
+}
+
 /// Limits, where they are given.
 pub(crate) fn overrides(
     capacity: Option<&Bound<'_, PyAny>>,
@@ -164,7 +170,7 @@ pub(crate) fn within(
     if is_within(number) {
         return Ok(number);
     }
-    Err(CacheError::new_err(format!("{name} is {number}; it must be {expected}")))
+    Err(CacheError::new_err(format!("{name} is {number:?}; it must be {expected}")))
 }
 
 #[expect(

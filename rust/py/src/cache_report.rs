@@ -8,6 +8,7 @@ pub(crate) fn counts<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py,
     let dict = PyDict::new(py);
     dict.set_item("hits_exact", stats.hits_exact)?;
     dict.set_item("hits_semantic", stats.hits_semantic)?;
+    dict.set_item("refused", stats.refused)?;
     dict.set_item("misses", stats.misses)?;
     dict.set_item("puts", stats.puts)?;
     dict.set_item("evictions", stats.evictions)?;

@@ -19,7 +19,7 @@ fn ask(py: Python<'_>, clock: &Py<PyAny>) -> PyResult<u64> {
     let now = clock.bind(py).call0()?;
     let seconds = refused(py, float(&now, "what clock returns", EXPECTED))?;
     if !(seconds.is_finite() && seconds >= 0.0) {
-        return Err(CacheError::new_err(format!("what clock returns is {seconds}; it must be {EXPECTED}")));
+        return Err(CacheError::new_err(format!("what clock returns is {seconds:?}; it must be {EXPECTED}")));
     }
     Ok(to_nanoseconds(seconds))
 }

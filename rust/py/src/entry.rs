@@ -81,7 +81,9 @@ impl Hit {
         from_bytes(py, self.inner.item.key())
     }
 
-    /// The cosine: the float64 dot product of the vector that was looked for, at unit length, with the stored one.
+    /// The float64 dot product of the vector that was looked for, at unit length, with the stored one.
+    ///
+    /// It is their cosine to within 3e-6: that of equal vectors may be a little below or above 1.
     #[getter]
     fn score(&self) -> f64 {
         self.inner.score

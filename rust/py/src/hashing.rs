@@ -4,8 +4,9 @@ use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rolecore_core::HashingEmbedder as Core;
+use rolecore_core::cache::MOST_DIM;
 
-use crate::arguments::{strings, whole_number};
+use crate::arguments::{number_within, strings};
 use crate::errors::CoreError;
 use crate::text::text_of;
 use crate::tokens::detached;
@@ -94,5 +95,6 @@ impl HashingEmbedder {
 }
 
 fn dim(value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    Ok(usize::try_from(whole_number(value, "dim")?).unwrap_or(usize::MAX))
+    let number = number_within(1, MOST_DIM as u64, value, "dim")?;
+    Ok(usize::try_from(number).expect("at most 65,536"))
 }

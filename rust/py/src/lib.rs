@@ -21,6 +21,7 @@ mod message;
 mod report;
 mod retain;
 mod rolling;
+mod semantic;
 mod specials;
 mod stream;
 mod summary;
@@ -54,6 +55,8 @@ mod _core {
     use crate::retain::{RetainController, compute_retain_ratio};
     #[pymodule_export]
     use crate::rolling::RollingWindow;
+    #[pymodule_export]
+    use crate::semantic::{nearest, put_new, settle};
     #[pymodule_export]
     use crate::stream::TokenStream;
     #[pymodule_export]

@@ -110,6 +110,20 @@ pub struct Hit {
     pub item: Arc<Item>,
     /// The float64 dot product of the query, brought to unit length, with the row.
     pub score: f64,
+    node: u32,
+    /// The number of its insertion.
+    id: u64,
+}
+
+/// What came of a search.
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome<'a> {
+    /// This entry is used.
+    Hit(&'a Hit),
+    /// Entries were found, and the caller takes none of them.
+    Refused,
+    /// Nothing was found.
+    Miss,
 }
 
 /// What happened since a cache was made, and how full it is.
@@ -119,6 +133,8 @@ pub struct Stats {
     pub hits_exact: u64,
     /// Look-ups by vector that found a row.
     pub hits_semantic: u64,
+    /// Look-ups by vector that found rows of which the caller took none.
+    pub refused: u64,
     /// Look-ups of both kinds that found nothing.
     pub misses: u64,
     /// Entries put in, those that replaced one too.
@@ -216,10 +232,26 @@ impl<F: Face> Cache<F> {
         threshold: f64,
         now_ns: Option<u64>,
     ) -> Result<Option<Hit>> {
-        let found = self.scan(scope, now_ns, |rows| rows.lookup(query, threshold))?.flatten();
-        let used = found.as_ref().map(|(found, held)| (held.node, found.id, &*held.item));
-        self.lock()?.looked_up(used);
-        Ok(found.map(hit))
+        let found = self.nearest(scope, query, threshold, now_ns)?;
+        self.lock()?.settle(found.as_ref().map_or(Outcome::Miss, Outcome::Hit));
+        Ok(found)
+    }
+
+    /// The same, but counted in nothing: the caller says by [`Store::settle`] what came of it.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] when an earlier operation failed halfway.
+    ///
+    /// # Panics
+    /// When `query` is of another length than the rows.
+    pub fn nearest(
+        &self,
+        scope: Scope<'_>,
+        query: &Query<'_>,
+        threshold: f64,
+        now_ns: Option<u64>,
+    ) -> Result<Option<Hit>> {
+        Ok(self.scan(scope, now_ns, |rows| rows.lookup(query, threshold))?.flatten().map(hit))
     }
 
     /// The `top_k` entries whose rows are nearest to `query`, nearest first, of equals the oldest. Counts as no use.
@@ -249,7 +281,7 @@ impl<F: Face> Cache<F> {
 }
 
 fn hit((found, held): (Found, Held)) -> Hit {
-    Hit { item: held.item, score: found.score }
+    Hit { item: held.item, score: found.score, node: held.node, id: found.id }
 }
 
 fn poisoned() -> Error {

@@ -53,8 +53,7 @@ impl<F: Face> Store<F> {
             ))));
         }
         // What cannot be made to fit is found out before anything grows.
-        let growth = self.growth(new.at.scope, old.is_none(), deadline_ns != NEVER);
-        if self.needed(new, old) + growth
+        if self.needed_at_most(new, old)
             > self.settings.max_bytes.saturating_add(self.can_go(old, self.spaces.find(new.at.scope)))
         {
             return Ok(self.put_beside_the_pinned(new, old, now));
@@ -160,6 +159,12 @@ impl<F: Face> Store<F> {
         self.bytes().total() + new.item.bytes().total() - old.map_or(0, |old| self.node(old).item.bytes().total())
     }
 
+    /// The same, with all by which tables may grow. Where nothing can be evicted, it is the least limit with which the entry goes in.
+    pub(super) fn needed_at_most(&self, new: &New<'_, F>, old: Option<u32>) -> usize {
+        let has_deadline = new.time_to_live_ns.or(self.settings.time_to_live_ns).is_some();
+        self.needed(new, old) + self.growth(new.at.scope, old.is_none(), has_deadline)
+    }
+
     /// Bytes that evicting all but the old entry frees; those of the space `but` stay.
     fn can_go(&self, old: Option<u32>, but: Option<u32>) -> usize {
         let old = old.filter(|&old| !self.node(old).is_pinned);
@@ -196,15 +201,8 @@ impl<F: Face> Store<F> {
     /// The last resort, where tables that grew with many small entries leave no room: starts anew with only the pinned entries
     /// and this one, if they fit.
     fn put_beside_the_pinned(&mut self, new: &mut New<'_, F>, old: Option<u32>, now: u64) -> Result<()> {
-        let refused = Error::Cache(format!(
-            "the entry needs {} bytes and the tables around it, max_bytes is {}, pinned entries take {}; raise max_bytes, or \
-             unpin or remove some",
-            new.item.bytes().total(),
-            self.settings.max_bytes,
-            self.items.total() - self.loose_items
-        ));
         if self.order.len() == 0 {
-            return Err(refused);
+            return Err(self.too_large(new, old));
         }
         let old_id = old.map(|old| self.node(old).id);
         let is_kept = |node: &Node| node.is_pinned && Some(node.id) != old_id;
@@ -214,9 +212,7 @@ impl<F: Face> Store<F> {
             adopted.push((number, fresh.adopt(node, &self.spaces.get(node.space))));
         }
         let n_evicted = self.keys.len() - fresh.keys.len() - usize::from(old.is_some());
-        if !matches!(fresh.put(new, Some(now)), Ok(Ok(()))) {
-            return Err(refused);
-        }
+        fresh.put(new, Some(now)).expect("nobody else has seen this store")?;
         fresh.counts.evictions += n_evicted as u64;
         for (from, to) in adopted {
             let node = self.nodes[from as usize].take().expect("it was adopted");
@@ -225,6 +221,19 @@ impl<F: Face> Store<F> {
         }
         std::mem::replace(self, fresh).let_go();
         Ok(())
+    }
+
+    /// What is said of an entry that does not fit where nothing can be evicted.
+    fn too_large(&self, new: &New<'_, F>, old: Option<u32>) -> Error {
+        let (least, max_bytes) = (self.needed_at_most(new, old), self.settings.max_bytes);
+        let pinned = self.items.total();
+        let (beside, way_out) = match pinned {
+            0 => (String::new(), "put in less"),
+            _ => (format!(" and pinned entries take {pinned}"), "unpin or remove some"),
+        };
+        Error::Cache(format!(
+            "max_bytes is {max_bytes}{beside}; with its tables this entry needs max_bytes from {least} on: raise it, or {way_out}"
+        ))
     }
 
     /// Takes over a pinned entry of another store, without its face. Returns its number.

@@ -61,7 +61,7 @@ use super::order::Standing;
 use super::put::New;
 use super::store::Store;
 use super::{Address, Cache, Policy, Scope, Settings, Stats};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"\x89rcache\n";
 const VERSION: u32 = 1;
@@ -204,27 +204,16 @@ impl<F: Face> Store<F> {
         let now = self.read_clock(now_ns);
         // A clock that was put back makes nothing last longer.
         let wall_ns = wall_ns.max(snapshot.saved_at_ns);
-        for saved in &snapshot.entries {
-            let left = (saved.deadline_ns != NEVER).then(|| saved.deadline_ns.saturating_sub(wall_ns));
-            if left == Some(0) {
-                continue;
-            }
-            let at = Address { scope: snapshot.spaces[saved.space as usize].scope(), key: saved.item.key() };
-            let mut new = New {
-                at,
-                item: Arc::clone(&saved.item),
-                face: None,
-                is_pinned: saved.is_pinned,
-                time_to_live_ns: left,
-            };
+        for (saved, mut new) in snapshot.live(wall_ns) {
             self.next_id = saved.age.into();
-            match self.put(&mut new, Some(now)).expect("nobody else has seen this store") {
+            let put = self.put(&mut new, Some(now)).expect("nobody else has seen this store");
+            match put {
                 Ok(()) if saved.is_pinned => {}
                 Ok(()) => {
-                    let number = self.find(at).1.expect("it was just put in");
+                    let number = self.find(new.at).1.expect("it was just put in");
                     self.order.restore(number, saved.standing);
                 }
-                Err(error) if saved.is_pinned => return Err(error),
+                Err(_) if saved.is_pinned => return Err(self.too_narrow(snapshot, wall_ns)),
                 // Too large for limits that are narrower now.
                 Err(_) => {}
             }
@@ -232,6 +221,45 @@ impl<F: Face> Store<F> {
         self.next_id = snapshot.entries.len() as u64;
         self.counts = Stats::default();
         Ok(())
+    }
+
+    /// What is said of limits that the pinned entries do not fit in.
+    fn too_narrow(&self, snapshot: &Snapshot, wall_ns: u64) -> Error {
+        let Settings { capacity, max_bytes, .. } = self.settings;
+        let mut unlimited =
+            Self::new(Settings { capacity: usize::MAX, max_bytes: usize::MAX, ..self.settings.clone() });
+        let mut least = 0;
+        for (_, mut new) in snapshot.live(wall_ns).filter(|(saved, _)| saved.is_pinned) {
+            least = least.max(unlimited.needed_at_most(&new, None));
+            let put = unlimited.put(&mut new, Some(0)).expect("nobody else has seen this store");
+            put.expect("without limits everything fits");
+        }
+        let n_pinned = unlimited.keys.len();
+        if n_pinned > capacity {
+            return Error::Cache(format!(
+                "capacity is {capacity} and the snapshot has {n_pinned} pinned entries; load it with capacity from {n_pinned} on"
+            ));
+        }
+        Error::Cache(format!(
+            "max_bytes is {max_bytes} and the snapshot's pinned entries need more; load it with max_bytes from {least} on"
+        ))
+    }
+}
+
+impl Snapshot {
+    /// The entries whose time is not over, to be put in.
+    fn live<F>(&self, wall_ns: u64) -> impl Iterator<Item = (&Saved, New<'_, F>)> {
+        self.entries.iter().filter_map(move |saved| {
+            let left = (saved.deadline_ns != NEVER).then(|| saved.deadline_ns.saturating_sub(wall_ns));
+            let new = New {
+                at: Address { scope: self.spaces[saved.space as usize].scope(), key: saved.item.key() },
+                item: Arc::clone(&saved.item),
+                face: None,
+                is_pinned: saved.is_pinned,
+                time_to_live_ns: left,
+            };
+            (left != Some(0)).then_some((saved, new))
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::face::{Face, Handle};
 use super::item::Item;
 use super::order::{Newcomer, Order};
 use super::space::{Rows, Scope, Space, Spaces};
-use super::{Address, Entry, Settings, Stats};
+use super::{Address, Entry, Outcome, Settings, Stats};
 
 /// An operation cannot go on: this space is being searched. Nothing of it is done, but for entries that expired or were evicted.
 #[derive(Debug)]
@@ -104,6 +104,16 @@ impl<F: Face> Store<F> {
         Some(Entry::Faceless { item: &node.item, expires_in_ns })
     }
 
+    /// Whether a key has an entry. Counts as no use.
+    ///
+    /// # Errors
+    /// [`Busy`] while a space with expired entries is being searched.
+    pub fn has(&mut self, at: Address<'_>, now_ns: Option<u64>) -> Result<bool, Busy> {
+        let now = self.now(now_ns);
+        self.purge(now)?;
+        Ok(self.find(at).1.is_some())
+    }
+
     /// Whether there was an entry, which is gone now.
     ///
     /// # Errors
@@ -148,8 +158,13 @@ impl<F: Face> Store<F> {
     }
 
     /// Bytes by part, and those of entries that are gone and still looked at by somebody, which no limit counts.
-    pub fn memory(&self) -> (Parts, usize) {
-        (self.bytes(), self.viewed.load(Ordering::Relaxed))
+    ///
+    /// # Errors
+    /// [`Busy`] while a space with expired entries is being searched.
+    pub fn memory(&mut self, now_ns: Option<u64>) -> Result<(Parts, usize), Busy> {
+        let now = self.now(now_ns);
+        self.purge(now)?;
+        Ok((self.bytes(), self.viewed.load(Ordering::Relaxed)))
     }
 
     /// The space of a scope, without what has expired.
@@ -159,17 +174,18 @@ impl<F: Face> Store<F> {
         Ok(self.spaces.find(scope).map(|id| self.spaces.get(id)))
     }
 
-    /// A look-up by vector found the entry of this node and id, which may be gone by now, or nothing.
-    pub(super) fn looked_up(&mut self, found: Option<(u32, u64, &Item)>) {
-        let Some((number, id, item)) = found else {
-            self.counts.misses += 1;
-            return;
+    /// Counts what came of a search. A hit is a use of its entry, which may be gone by now.
+    pub fn settle(&mut self, outcome: Outcome<'_>) {
+        let hit = match outcome {
+            Outcome::Hit(hit) => hit,
+            Outcome::Refused => return self.counts.refused += 1,
+            Outcome::Miss => return self.counts.misses += 1,
         };
         self.counts.hits_semantic += 1;
-        self.counts.tokens_saved += item.cost();
-        let node = self.nodes.get(number as usize).and_then(Option::as_ref).filter(|node| node.id == id);
-        if node.is_some() && !self.node(number).is_pinned {
-            self.order.touch(number);
+        self.counts.tokens_saved += hit.item.cost();
+        let node = self.nodes.get(hit.node as usize).and_then(Option::as_ref).filter(|node| node.id == hit.id);
+        if node.is_some_and(|node| !node.is_pinned) {
+            self.order.touch(hit.node);
         }
     }
 

@@ -49,7 +49,7 @@ fn clear(cache: &Plain) {
 }
 
 fn bytes(cache: &Plain) -> usize {
-    cache.run(|store| Ok(store.memory().0.total())).unwrap()
+    cache.run(|store| store.memory(Some(0))).unwrap().0.total()
 }
 
 /// All bytes, counted from scratch, and all that must be true of a store.
@@ -147,7 +147,54 @@ proptest! {
             prop_assert!(total <= max_bytes.max(before));
             let stats = cache.run(|store| store.stats(Some(now))).unwrap();
             prop_assert!(stats.rows <= capacity && stats.bytes <= max_bytes);
-            prop_assert_eq!(cache.run(|store| Ok(store.memory().1)).unwrap(), 0, "nobody looks at anything");
+            prop_assert_eq!(cache.run(|store| store.memory(Some(0))).unwrap().1, 0, "nobody looks at anything");
+        }
+    }
+}
+
+/// Puts entries in, the first ones pinned; the place of the one that is refused, and the limit that is named to it.
+fn refused(policy: Policy, max_bytes: usize, n_pinned: usize, sizes: &[(usize, bool)]) -> Option<(usize, usize)> {
+    let cache = Plain::new(settings(policy, usize::MAX, max_bytes)).unwrap();
+    for (i, &(n_bytes, has_end)) in sizes.iter().enumerate() {
+        let (tenant, key) = ((i % 3).to_string(), i.to_string());
+        let mut new = new(at(&tenant, &key), &vec![0; n_bytes], 0.0);
+        new.is_pinned = i < n_pinned;
+        new.time_to_live_ns = has_end.then_some(1000);
+        if let Err(error) = put(&cache, new, 0) {
+            let Error::Cache(why) = error else { panic!("{error}") };
+            assert_eq!(why.contains("unpin"), n_pinned > 0 && i > 0, "{why}");
+            let least = why.split("needs max_bytes from ").nth(1).expect(&why).split(' ').next().unwrap();
+            return Some((i, least.parse().unwrap()));
+        }
+    }
+    None
+}
+
+proptest! {
+    #[test]
+    fn the_limit_named_to_a_refused_entry_lets_it_in_and_one_less_does_not(
+        policy in policies(),
+        sizes in prop::collection::vec((0..3000_usize, prop::bool::weighted(0.3)), 1..40),
+    ) {
+        let n_pinned = sizes.len() - 1;
+        let (mut max_bytes, mut before) = (1, None);
+        while let Some((at, least)) = refused(policy, max_bytes, n_pinned, &sizes) {
+            prop_assert!(least > max_bytes && before.is_none_or(|before| before < at), "{at} needs {least}");
+            prop_assert_eq!(refused(policy, least - 1, n_pinned, &sizes), Some((at, least)));
+            (max_bytes, before) = (least, Some(at));
+        }
+    }
+
+    #[test]
+    fn the_limit_named_beside_entries_that_may_go_lets_an_entry_in(
+        policy in policies(),
+        n_pinned in 0..10_usize,
+        sizes in prop::collection::vec((0..3000_usize, prop::bool::weighted(0.3)), 1..40),
+    ) {
+        let (mut max_bytes, mut before) = (1, None);
+        while let Some((at, least)) = refused(policy, max_bytes, n_pinned, &sizes) {
+            prop_assert!(least > max_bytes && before.is_none_or(|before| before < at), "{at} needs {least}");
+            (max_bytes, before) = (least, Some(at));
         }
     }
 }
@@ -220,7 +267,7 @@ fn stale_deadlines_do_not_pile_up() {
 fn what_is_looked_at_stays_and_is_counted_apart() {
     let cache = Plain::new(settings(Policy::Lru, 1, usize::MAX)).unwrap();
     put(&cache, new(at("", "a"), b"first", 2.0), 0).unwrap();
-    let viewed = || cache.run(|store| Ok(store.memory().1)).unwrap();
+    let viewed = || cache.run(|store| store.memory(Some(0))).unwrap().1;
     let item = cache.run(|store| Ok(Arc::clone(store.get(&at("", "a"), None).unwrap().item()))).unwrap();
     assert_eq!(viewed(), 0);
     put(&cache, new(at("", "b"), b"second", 3.0), 0).unwrap();

@@ -173,7 +173,7 @@ pub(super) fn small() -> Vec<u8> {
 /// A cache from any file is one like any other.
 pub(super) fn check(cache: &Plain) {
     let before = shown(cache, NOW, WALL);
-    let bytes = cache.run(|store| Ok(store.memory().0)).unwrap();
+    let bytes = cache.run(|store| store.memory(Some(0))).unwrap().0;
     assert_eq!(recount(cache), bytes);
     let folder = Folder::new();
     cache.save(&folder.file(), Some(NOW), WALL).unwrap();
@@ -183,7 +183,7 @@ pub(super) fn check(cache: &Plain) {
         assert_eq!(searched(&again, tenant, [1.0, 2.0, 2.0, -1.0]), searched(cache, tenant, [1.0, 2.0, 2.0, -1.0]));
     }
     let _ = Put::key("one more").put_into(cache);
-    assert_eq!(recount(cache), cache.run(|store| Ok(store.memory().0)).unwrap());
+    assert_eq!(recount(cache), cache.run(|store| store.memory(Some(0))).unwrap().0);
 }
 
 proptest! {
@@ -208,7 +208,7 @@ proptest! {
         let loaded = Plain::load(&folder.file(), Overrides::default(), Some(NOW), WALL + 7).unwrap();
         // 7 ns later by the wall clock, whose end is where it was.
         prop_assert_eq!(shown(&loaded, NOW, WALL + 7), shown(&cache, NOW, WALL));
-        prop_assert_eq!(recount(&loaded), loaded.run(|store| Ok(store.memory().0)).unwrap());
+        prop_assert_eq!(recount(&loaded), loaded.run(|store| store.memory(Some(0))).unwrap().0);
         for tenant in ["", "a", "b"] {
             prop_assert_eq!(searched(&loaded, tenant, [1.0, 2.0, 2.0, -1.0]), searched(&cache, tenant, [1.0, 2.0, 2.0, -1.0]));
         }
@@ -270,8 +270,14 @@ fn narrower_limits_keep_what_would_go_last() {
         let cache = load(Overrides { max_bytes, ..Overrides::default() }).unwrap();
         let stats = cache.run(|store| store.stats(Some(NOW))).unwrap();
         assert!(stats.bytes <= 20_000 && (20..90).contains(&stats.rows) && stats.evictions == 0, "{stats:?}");
-        let refused = load(Overrides { max_bytes: Some(100), ..Overrides::default() });
-        assert!(matches!(refused, Err(Error::Cache(why)) if why.contains("max_bytes is 100")), "a pinned entry");
+        let refused = |max_bytes| match load(Overrides { max_bytes: Some(max_bytes), ..Overrides::default() }) {
+            Err(Error::Cache(why)) => Some(why),
+            loaded => loaded.map(|_| None).unwrap(),
+        };
+        let why = refused(100).expect("a pinned entry");
+        assert!(why.contains("max_bytes is 100 and the snapshot's pinned entries need more"), "{why}");
+        let least: usize = why.split("max_bytes from ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!((refused(least), refused(least - 1).is_some()), (None, true));
     }
 }
 
@@ -326,7 +332,7 @@ fn rows_stay_where_they_are_in_the_file() {
     let folder = Folder::new();
     cache_of(NO_LIMIT, &[Put::key("a"), Put::key("b")]).save(&folder.file(), Some(NOW), WALL).unwrap();
     let cache = Plain::load(&folder.file(), Overrides::default(), None, WALL).unwrap();
-    let parts = cache.run(|store| Ok(store.memory().0)).unwrap();
+    let parts = cache.run(|store| store.memory(Some(0))).unwrap().0;
     assert_eq!((parts.rows, parts.mapped), (0, 2 * DIM * 4));
     drop(folder);
     let at = Address { scope: Scope { tenant: b"", model_id: b"model" }, key: b"a" };
