@@ -12,6 +12,7 @@ use crate::text::from_bytes;
 
 /// What a key stands for. It stays as it is when the entry is evicted or replaced, and holds its memory until then.
 #[pyclass(frozen, module = "rolecore")]
+#[repr(C)]
 pub(crate) struct Entry {
     shown: Shown,
     expires_in_ns: Option<u64>,

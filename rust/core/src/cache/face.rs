@@ -13,13 +13,15 @@ pub trait Face {
 /// What a face holds of its entry.
 ///
 /// In a large cache a look-up by key takes as long as the memory it waits for. So all that it needs is here, since whoever finds an
-/// entry touches its face anyway, and the table of keys points straight to it.
+/// entry touches its face anyway, and the table of keys points straight to it. What is read comes first, so that it is in one cache
+/// line behind the header of a Python object.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Shown {
-    item: Arc<Item>,
     cost: f64,
     is_pinned: bool,
     key: ShortKey,
+    item: Arc<Item>,
 }
 
 /// A copy of a key that is short.
@@ -51,7 +53,7 @@ impl Shown {
             place.copy_from_slice(item.key());
         }
         let key = ShortKey { len: u8::try_from(len).expect("at most 71"), bytes };
-        Self { cost: item.cost(), item, is_pinned, key }
+        Self { cost: item.cost(), is_pinned, key, item }
     }
 
     /// Key, value and row.

@@ -172,35 +172,41 @@ pub(super) fn reaching(bounds: &[f32; BATCH], limit: f32) -> u64 {
 /// See [`super::portable::nibbles`]. Four rows at a time, the next ones announced.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) {
-    let (nibble, ones) = (_mm256_set1_epi8(0xf), _mm256_set1_epi16(1));
-    let mut ahead = rows.iter().skip(AHEAD);
-    for (rows, out) in rows.chunks(4).zip(out.chunks_mut(4)) {
-        for &row in ahead.by_ref().take(4) {
+    let (fours, rest) = rows.as_chunks::<4>();
+    let (out_fours, out_rest) = out[..rows.len()].as_chunks_mut::<4>();
+    for (k, (rows, out)) in fours.iter().zip(out_fours).enumerate() {
+        for &row in fours.get(k + AHEAD / 4).into_iter().flatten() {
             announce(codes, stride, row);
         }
-        let last = rows.len() - 1;
-        let four = [
-            row_of(codes, stride, rows[0]).as_chunks::<32>().0.iter(),
-            row_of(codes, stride, rows[last.min(1)]).as_chunks::<32>().0.iter(),
-            row_of(codes, stride, rows[last.min(2)]).as_chunks::<32>().0.iter(),
-            row_of(codes, stride, rows[last]).as_chunks::<32>().0.iter(),
-        ];
-        let [a, b, c, d] = four;
-        let mut sums = [_mm256_setzero_si256(); 4];
-        for ((((query, a), b), c), d) in query.as_chunks::<32>().0.as_chunks::<2>().0.iter().zip(a).zip(b).zip(c).zip(d)
-        {
-            let (low, high) = (load_numbers(&query[0]), load_numbers(&query[1]));
-            let codes = [load_half(a), load_half(b), load_half(c), load_half(d)];
-            for k in 0..4 {
-                let codes = codes[k];
-                // Four products of a nibble with a byte are at most 7,620: no 16-bit sum saturates.
-                let low = _mm256_maddubs_epi16(_mm256_and_si256(codes, nibble), low);
-                let high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble), high);
-                sums[k] = _mm256_add_epi32(sums[k], _mm256_madd_epi16(_mm256_add_epi16(low, high), ones));
-            }
-        }
-        out.copy_from_slice(&four_sums(sums)[..out.len()]);
+        *out = four_rows(codes, stride, *rows, query);
     }
+    if let Some(&last) = rest.last() {
+        let mut rows = [last; 4];
+        rows[..rest.len()].copy_from_slice(rest);
+        let sums = four_rows(codes, stride, rows, query);
+        out_rest.copy_from_slice(&sums[..rest.len()]);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn four_rows(codes: &[u8], stride: usize, [a, b, c, d]: [u32; 4], query: &[i8]) -> [i32; 4] {
+    let (nibble, ones) = (_mm256_set1_epi8(0xf), _mm256_set1_epi16(1));
+    let query = query.as_chunks::<32>().0.as_chunks::<2>().0;
+    let row = |row| &row_of(codes, stride, row).as_chunks::<32>().0[..query.len()];
+    let rows = [row(a), row(b), row(c), row(d)];
+    let mut sums = [_mm256_setzero_si256(); 4];
+    for i in 0..query.len() {
+        let (low, high) = (load_numbers(&query[i][0]), load_numbers(&query[i][1]));
+        for k in 0..4 {
+            let codes = load_half(&rows[k][i]);
+            // Four products of a nibble with a byte are at most 7,620: no 16-bit sum saturates.
+            let low = _mm256_maddubs_epi16(_mm256_and_si256(codes, nibble), low);
+            let high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble), high);
+            sums[k] = _mm256_add_epi32(sums[k], _mm256_madd_epi16(_mm256_add_epi16(low, high), ones));
+        }
+    }
+    four_sums(sums)
 }
 
 /// A row's nibbles.
