@@ -65,7 +65,7 @@ const MAX_LEN: usize = 200_000;
 #[derive(Arbitrary, Debug)]
 enum Piece<'a> {
     Word(u8),
-    Repeated(Vec<u8>, u16),
+    Repeated(Vec<u8>, u8),
     Any(text::Text<'a>),
 }
 

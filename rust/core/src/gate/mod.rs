@@ -156,8 +156,7 @@ fn differs_in_names(pair: &Alignment<'_, '_>) -> bool {
 fn differs_in_opposites(pair: &Alignment<'_, '_>) -> bool {
     let has_pole = |token: &&Token<'_>| poles(token).next().is_some();
     let is_opposite = |a: &Token<'_>, b: &Token<'_>| {
-        poles(a).any(|(id, side)| poles(b).any(|other| other == (id, !side)))
-            || is_denied(&stem(a.surface), &stem(b.surface))
+        poles(a).any(|(id, side)| poles(b).any(|other| other == (id, !side))) || is_denied(a.surface, b.surface)
     };
     // Words of grammar are opposites only in each other's place.
     let is_grammar = |token: &Token<'_>| !token.is_content() && token.list != List::Particle;
@@ -179,7 +178,10 @@ fn is_denied(a: &str, b: &str) -> bool {
     const PREFIXES: [&str; 14] =
         ["un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "anti", "under", "over", "re", "ab"];
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    let changed = short.len() >= 3 && PREFIXES.iter().any(|&prefix| long.strip_prefix(prefix) == Some(short));
+    let changed = short.len() >= 3
+        && PREFIXES
+            .iter()
+            .any(|&prefix| long.strip_prefix(prefix).is_some_and(|rest| rest == short || stem(rest) == stem(short)));
     let bare = |word: &str, ending| word.strip_suffix(ending).map(str::len);
     let without = bare(long, "less").or_else(|| bare(short, "less"));
     let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
