@@ -97,7 +97,7 @@ pub(super) fn chinese(text: &str) -> Option<(String, usize)> {
         match (digit(c), unit(c)) {
             // 三千五 leaves out its last unit, the next below; with a 零 before it, five is five.
             (Some(d), _) if i + 1 == numeral.len() => {
-                last = d * numeral[i - 1..i].iter().find_map(|&c| unit(c)).map_or(1, |unit| unit / 10)
+                last = d * numeral[i - 1..i].iter().find_map(|&c| unit(c)).map_or(1, |unit| unit / 10);
             }
             (Some(d), _) => last = d,
             (_, Some(unit)) if unit >= 10_000 => {
