@@ -49,6 +49,13 @@ def test_gate_lets_paraphrases_pass(suite: Any) -> None:
             assert share_passing(picked) >= 0.83
 
 
+def test_gate_on_pairs_written_unseen(suite: Any) -> None:
+    different, same = suite.unseen_pairs("≠"), suite.unseen_pairs("=")
+    assert (len(different), len(same)) == (165, 150)
+    assert share_passing(different) <= 0.03
+    assert share_passing(same) >= 0.75
+
+
 def test_suite_pairs_are_distinct_texts_and_say_what_differs(suite: Any) -> None:
     for pair in [*suite.false_pairs(), *suite.true_pairs()]:
         assert pair.first != pair.second
@@ -69,7 +76,13 @@ def test_suite_pairs_are_distinct_texts_and_say_what_differs(suite: Any) -> None
         ("from Rome to Bari", "from Bari to Rome", "order"),
         ("boil an egg", "boil a potato", "wording"),
         ("a b " * 2000, "c d " * 2000, "length"),
+        ("他帮我", "我帮他", "order"),
+        ("f(x, y)", "f(y, x)", "name"),
+        ("Was it open?", "Will it be open?", "wording"),
+        ("Only guests can eat", "Guests can only eat", "quantity"),
         ("Is it open?", "is it open, please", None),
+        ("What's it like?", "How is it?", None),
+        ("怎麼開燈", "怎么开灯", None),
     ],
 )
 def test_gate_reason_tells_what_differs(a: str, b: str, why: str | None) -> None:
@@ -85,7 +98,7 @@ def test_gate_takes_any_text_either_way_round(a: str, b: str) -> None:
     assert rolecore.gate(lone, lone)
 
 
-@pytest.mark.parametrize("piece", ["two hundred ", "“", '"', "一", "一百", "a-", "不", "'", "1,000", "a.", "好不"])
+@pytest.mark.parametrize("piece", ["what is like ", "f(a, ", "except ", "除", "開", "two hundred ", "“", '"', "一", "一百", "a-", "不", "'", "1,000", "a.", "好不"])
 def test_gate_on_long_monotonous_text_takes_no_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     began = time.process_time()

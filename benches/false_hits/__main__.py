@@ -3,7 +3,8 @@
     python benches/false_hits [--show]
 
 The pairs are made by pairs.py from sentences of the project's own; nothing is random from run to run. The gate was made
-with one half of the sentences in sight, the other was held out. `--show` prints the pairs of the first half that
+with one half of the sentences in sight, the other was held out. The pairs of unseen_pairs.txt were written before the
+gate was changed and not looked at until it was done. `--show` prints the pairs of the first half that
 the gate judges wrongly. Exit status 1 when a figure misses its bar.
 """
 
@@ -16,7 +17,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairs import Pair, false_pairs, true_pairs
+from pairs import Pair, false_pairs, true_pairs, unseen_pairs
 from rates import THRESHOLD, count, is_near, is_passing
 
 import rolecore
@@ -37,16 +38,22 @@ def main() -> int:
     is_met = True
     for embedder in embedders():
         print(f"\n{embedder.model_id}, threshold {THRESHOLD}\n")
-        for title, pairs in (("must not match", false_pairs()), ("paraphrases", true_pairs())):
+        tables = (
+            ("must not match", false_pairs()),
+            ("paraphrases", true_pairs()),
+            ("unseen, must not match", unseen_pairs("≠")),
+            ("unseen paraphrases", unseen_pairs("=")),
+        )
+        for title, pairs in tables:
             passing, near = is_passing(pairs), is_near(pairs, embedder)
             print(f"| {title} | pairs | near enough | near and past the gate | past the gate, near or not |")
             print("|---|---|---|---|---|")
             for name, picked in rows(pairs):
                 print(line(name, list(compress(passing, picked)), list(compress(near, picked))))
             found = count(passing, near)
-            if title == "must not match":
+            if "must not match" in title:
                 is_met &= found.near_and_passing <= MOST_FALSE * found.n
-            else:
+            elif title == "paraphrases":
                 is_met &= found.passing >= LEAST_TRUE * found.n
             print()
     everything = [*false_pairs(), *true_pairs()]

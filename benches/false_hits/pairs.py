@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent
 KINDS = {"o": "opposite", "e": "name", "u": "unit", "q": "quantity", "w": "asked", "x": "negation"}
 NUMBERS = {"n", "dec", "pct", "ver", "year", "date", "time", "phone"}
 CODES = {"path", "user", "host", "order", "email", "url", "ident", "flag", "seat", "flight"}
+HAN = re.compile("[\u4e00-\u9fff]")
 SLOT = re.compile(r"\{([^{}]*)\}")
 
 # A negation put in: after the first of these.
@@ -79,6 +80,17 @@ def true_pairs() -> list[Pair]:
             second = pattern(base)
             found.append(Pair(kind, language, half(line), base, second if second != base else f"{base} "))
     return found
+
+
+def unseen_pairs(mark: str) -> list[Pair]:
+    """Return the pairs of unseen_pairs.txt that are marked "≠", which must not match, or "=", which should."""
+    lines = (FOLDER / "unseen_pairs.txt").read_text(encoding="utf-8").splitlines()
+    found = [line.partition(f" {mark} ") for line in lines]
+    return [
+        Pair("unseen", "zh" if HAN.search(first + second) else "en", 1, first, second)
+        for first, is_marked, second in found
+        if is_marked and ("≠" not in first + second)
+    ]
 
 
 def _fill(line: str, seed: str, *, is_chinese: bool, changed: int = -1, choice: int = 0) -> str:

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::lexicon::List;
 use super::reading::Token;
 
 /// Above so many comparisons, or so many tokens of both, two texts differ in too much to be aligned.
@@ -50,7 +49,7 @@ pub(super) fn align<'t, 'a>(
     b: &'t [Token<'a>],
     is_same: impl Fn(&Token<'_>, &Token<'_>) -> bool,
 ) -> Option<Alignment<'t, 'a>> {
-    let is_equal = |i: usize, j: usize| a[i].key == b[j].key && is_negation(&a[i]) == is_negation(&b[j]);
+    let is_equal = |i: usize, j: usize| a[i].equals(&b[j]);
     let shorter = a.len().min(b.len());
     let head = (0..shorter).take_while(|&i| is_equal(i, i)).count();
     let tail = (0..shorter - head).take_while(|&i| is_equal(a.len() - 1 - i, b.len() - 1 - i)).count();
@@ -110,8 +109,4 @@ pub(super) fn align<'t, 'a>(
         }
     }
     Some(Alignment { a: left, b: right, gaps })
-}
-
-fn is_negation(token: &Token<'_>) -> bool {
-    token.list == List::Negation
 }

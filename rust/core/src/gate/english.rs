@@ -11,13 +11,13 @@ pub(super) const LISTS: &[(List, &str)] = &[
         "a an the this that these those here there is am are was were be been being do does did doing done have has had having \
          will would shall should ought_to ought had_better supposed_to of for with by at into onto as about from it its oneself and or but so then also too just really actually basically simply exactly please kindly \
          pls plz hi hello hey dear thanks thank thanks_a_lot thank_you thx cheers sorry ok okay well yes yeah oh um \
-         excuse_me tell_me let_me_know let_me let_me_see could_you can_you would_you will_you \
+         excuse_me tell_me for_me let_me_know let_me let_me_see could_you can_you would_you will_you \
          want wanna like_to would_like i'd_like love wonder wondering know know_how give_me show_me help_me need_to_know \
-         to get got go going gonna quick question quick_question ask asking bother help if when_it_comes_to regarding concerning \
+         to get got go going gonna quick question quick_question ask asking bother help if whether when_it_comes_to regarding concerning \
          right_now now currently some_kind kind_of sort_of any maybe perhaps possibly best good right correct proper \
-         properly able possible possible_to it_possible make making use using used thing things \
-         should_i explain describe try trying look looking find see say want_to have_to_do have_to like there_is there_are \
-         again still already yet ever even both called set put take give let mean meaning",
+         properly able possible possible_to it_possible fine_to make making use using used thing things \
+         explain describe try trying look looking find see say want_to have_to_do have_to like there_is there_are \
+         again still already yet ever even both set put take give let mean meaning",
     ),
     (
         List::Filler,
@@ -41,8 +41,8 @@ pub(super) const LISTS: &[(List, &str)] = &[
     (List::Ask(Ask::HOW), "how"),
     (List::Ask(Ask::WHAT), "what which"),
     (List::Cue(Ask::WHY), "reason reasons cause causes caused"),
-    (List::Cue(Ask::WHEN), "time date year day month hour deadline moment"),
-    (List::Cue(Ask::WHERE), "place places location address"),
+    (List::Cue(Ask::WHEN), "time date year day month hour hours times deadline moment"),
+    (List::Cue(Ask::WHERE), "place places location address birthplace place_of_birth"),
     (List::Cue(Ask::WHO), "person author writer inventor founder owner ceo president name"),
     (
         List::Cue(Ask::MANY),
@@ -64,13 +64,14 @@ pub(super) const LISTS: &[(List, &str)] = &[
     (List::Way, "way ways method methods approach means"),
     (List::Marker, "than versus against behind between through"),
     (List::Particle, "on off up down out in"),
-    (List::Me, "i me my mine we us our ours myself"),
-    (List::You, "you your yours yourself"),
+    (List::Me, "i me my mine we us our ours myself ourselves"),
+    (List::You, "you your yours yourself yourselves u ur"),
     (List::Him, "he him his himself"),
     (List::Her, "she her hers herself"),
+    (List::Them, "they them their theirs themselves"),
     (
         List::Number,
-        "zero=0 one=1 two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 twelve=12 thirteen=13 fourteen=14 \
+        "zero=0 one=1 two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 twelve=12 twice=2 two_times=2 three_times=3 thirteen=13 fourteen=14 \
          fifteen=15 sixteen=16 seventeen=17 eighteen=18 nineteen=19 twenty=20 thirty=30 forty=40 fifty=50 sixty=60 seventy=70 \
          eighty=80 ninety=90 hundred=100 thousand=1000 million=1000000 billion=1000000000 dozen=12 first=1 third=3 fourth=4 \
          fifth=5 sixth=6 seventh=7 eighth=8 ninth=9 tenth=10",
@@ -97,14 +98,14 @@ where whereabouts
 delete remove erase wipe get_rid_of
 begin start launch commence
 fix repair mend solve resolve troubleshoot
-create build generate produce
+create build generate produce creating created creation
 change switch
 change modify edit alter update adjust amend revise
 show list display view
 buy purchase order bought
 get obtain acquire receive
-send email mail ship sent deliver
-cancel end terminate
+send email e_mail mail ship sent deliver delivery shipment
+cancel end terminate cancellation
 fast quick quickly rapid rapidly speed_up faster quicker swift
 big large huge
 small little tiny
@@ -128,10 +129,10 @@ password passcode
 cheap inexpensive affordable
 costly expensive dear
 difference differ distinction compare differences
-summary summarize summarise summarizing sum_up brief
+summary summarize summarise summarizing sum_up brief briefly
 translate translation translated
 reset restore recover forgot forgotten forget
-reach contact
+reach contact get_in_touch get_in_touch_with get_hold_of
 author writer wrote written write compose
 inventor invented invent
 advantage pro pros benefit upside
@@ -185,7 +186,31 @@ thursday thu
 saturday sat
 sunday sun
 wifi wi_fi
-email e_mail
+install installation
+daily per_day a_day
+weekly per_week a_week
+monthly per_month a_month
+yearly annual annually per_year a_year
+exit quit
+treat treatment
+pronounce pronunciation
+born birth birthplace place_of_birth
+include includes come_with comes_with
+toilet restroom bathroom washroom
+argument parameter
+reserve book reservation booking
+flu influenza
+dose dosage
+bike bicycle
+plane airplane aeroplane
+fridge refrigerator
+mum mom mother
+dad father
+couch sofa
+pay payment
+subscribe subscription
+register registration
+solution solve
 go went gone
 eat ate eaten
 man men
@@ -299,7 +324,7 @@ exam test examination
 /// The two sides of a line say the opposite.
 pub(super) const OPPOSITE: &str = "
 to into | from
-enable activate | disable deactivate
+enable activate activation | disable deactivate deactivation
 on | off
 increase raise grow rise rising increasing higher maximise | decrease reduce lower drop fall falling decreasing cut minimise
 more greater | less fewer

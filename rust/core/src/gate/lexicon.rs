@@ -20,6 +20,8 @@ impl Ask {
     pub(super) const MANY: Self = Self(1 << 4);
     pub(super) const HOW: Self = Self(1 << 5);
     pub(super) const WHAT: Self = Self(1 << 6);
+    /// Which place something is: what, told that it is a place.
+    pub(super) const PLACE: Self = Self(1 << 7);
     /// Also open a subordinate clause in English.
     pub(super) const RELATIVE: Self = Self(Self::WHEN.0 | Self::WHERE.0 | Self::WHO.0);
 
@@ -80,13 +82,20 @@ pub(super) enum List {
     Modal(Modal),
     /// Puts what follows it in a relation to the rest.
     Marker,
-    /// Who speaks, who is spoken to, and two of whom is spoken.
+    /// Who speaks, who is spoken to, and of whom is spoken.
     Me,
     You,
     Him,
     Her,
+    Them,
     Number,
     Content,
+}
+
+impl List {
+    pub(super) fn is_person(self) -> bool {
+        matches!(self, Self::Me | Self::You | Self::Him | Self::Her | Self::Them)
+    }
 }
 
 /// A known word or phrase.
@@ -129,6 +138,7 @@ fn table() -> HashMap<String, Entry> {
     }
     // Later lists win where a word is in two.
     for &(list, words) in english::LISTS.iter().chain(chinese::LISTS) {
+        let first = words.split_whitespace().next().map(spaced);
         for word in words.split_whitespace() {
             let (word, number) = word.split_once('=').map_or((word, None), |(word, number)| (word, Some(number)));
             let word = spaced(word);
@@ -137,18 +147,21 @@ fn table() -> HashMap<String, Entry> {
             if let Some(number) = number {
                 number.clone_into(&mut entry.key);
             }
+            if let Some(person) = first.as_ref().filter(|_| list.is_person()) {
+                person.clone_into(&mut entry.key);
+            }
         }
     }
     // Other forms of a word are known too.
     let mut forms: Vec<(String, Entry)> = table
         .iter()
-        .filter(|(word, entry)| matches!(entry.list, List::Content | List::Cue(_)) && stem(word) != word.as_str())
+        .filter(|(word, entry)| matches!(entry.list, List::Content | List::Cue(_)) && *stem(word) != **word)
         .map(|(word, entry)| (word.clone(), entry.clone()))
         .collect();
     // Where two words have one stem, the first by the alphabet has it: the same in every process.
     forms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     for (word, entry) in forms {
-        table.entry_ref(stem(&word)).or_insert(entry);
+        table.entry_ref(&*stem(&word)).or_insert(entry);
     }
     table
 }

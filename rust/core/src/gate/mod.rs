@@ -11,19 +11,24 @@
 
 mod alignment;
 mod chinese;
+mod code;
 mod english;
+mod grammar;
 mod lexicon;
 mod numbers;
 mod order;
 mod reading;
+mod roles;
+mod script;
 mod stems;
+mod verbs;
 
 use std::ops::Range;
 
 use alignment::{Alignment, Side, align};
 use lexicon::{Ask, List, Modal, Quantity};
 use reading::{Text, Token};
-use stems::stem;
+use stems::{is_same_spelling, stem};
 
 /// Why two questions do not ask the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +41,13 @@ pub enum Difference {
     Name,
     /// A word and its opposite.
     Opposite,
-    /// All, some, most, only; must, may.
+    /// All, some, most, only, and what it goes with; must, may.
     Quantity,
     /// Why, when, where, who, how: not the same is asked for.
     Question,
     /// The same words, with who or what in each other's place.
     Order,
-    /// Nearly the same words, and what differs is not known to say the same.
+    /// Nearly the same words, and what differs is not known to say the same: of another time, with a particle.
     Wording,
     /// Two long texts that differ in much.
     Length,
@@ -78,7 +83,7 @@ pub fn difference(a: &str, b: &str) -> Option<Difference> {
     let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
     let (a, b) = (Text::new(a), Text::new(b));
     let (a, b) = (a.tokens(), b.tokens());
-    let says_the_same = |x: &Token<'_>, y: &Token<'_>| x.key == y.key && x.list == y.list;
+    let says_the_same = |x: &Token<'_>, y: &Token<'_>| x.surface == y.surface && x.key == y.key && x.list == y.list;
     if a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| says_the_same(x, y)) {
         return None;
     }
@@ -90,8 +95,8 @@ pub fn difference(a: &str, b: &str) -> Option<Difference> {
         (Difference::Opposite, differs_in_opposites),
         (Difference::Quantity, differs_in_quantity),
         (Difference::Question, differs_in_question),
-        (Difference::Order, order::differs),
-        (Difference::Wording, differs_in_wording),
+        (Difference::Order, |pair| order::differs(pair) || roles::differ(pair)),
+        (Difference::Wording, |pair| verbs::differ(pair) || differs_in_wording(pair)),
     ];
     rules.into_iter().find(|(_, differs)| differs(&pair)).map(|(difference, _)| difference)
 }
@@ -107,43 +112,16 @@ fn is_same_word(a: &Token<'_>, b: &Token<'_>) -> bool {
     if a.is_strong || b.is_strong || a.is_han || b.is_han {
         return false;
     }
-    is_same_spelling(&a.key, &b.key) || is_same_root(&a.key, &b.key)
-}
-
-/// "colour" and "color", "organise" and "organize", "cancelled" and "canceled".
-fn is_same_spelling(a: &str, b: &str) -> bool {
-    let plain = |word: &str| {
-        let mut last = ' ';
-        let kept: Vec<char> = word
-            .chars()
-            .filter_map(|c| {
-                let c = if c == 'z' { 's' } else { c };
-                let is_kept = c != last && !(c == 'u' && last == 'o');
-                last = c;
-                is_kept.then_some(c)
-            })
-            .collect();
-        kept
-    };
-    a.len() > 3 && b.len() > 3 && plain(a) == plain(b)
-}
-
-/// "install" and "installation", "fast" and "faster".
-fn is_same_root(a: &str, b: &str) -> bool {
-    const ENDINGS: [&str; 24] = [
-        "", "er", "r", "est", "or", "ion", "ation", "ition", "tion", "ment", "al", "ing", "ity", "ness", "ic", "ical",
-        "ive", "en", "n", "t", "th", "ship", "ian", "age",
-    ];
-    let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
-    common >= 4
-        && a.is_char_boundary(common)
-        && b.is_char_boundary(common)
-        && ENDINGS.contains(&&a[common..])
-        && ENDINGS.contains(&&b[common..])
+    is_same_spelling(&a.key, &b.key)
 }
 
 fn poles<'t>(token: &'t Token<'_>) -> impl Iterator<Item = (u16, bool)> + 't {
     token.entry.into_iter().flat_map(|entry| entry.poles.iter().copied())
+}
+
+/// Whether each text has content that the other has not.
+fn is_reworded(pair: &Alignment<'_, '_>) -> bool {
+    [&pair.a, &pair.b].iter().all(|side| side.lone().any(Token::is_content))
 }
 
 fn count(side: &Side<'_, '_>, is: impl Fn(&Token<'_>) -> bool) -> usize {
@@ -152,7 +130,14 @@ fn count(side: &Side<'_, '_>, is: impl Fn(&Token<'_>) -> bool) -> usize {
 
 fn differs_in_negation(pair: &Alignment<'_, '_>) -> bool {
     let negations = |side| count(side, |token| token.list == List::Negation);
+    // "Not all do it" is not "all do not do it".
+    let denies_all = |side: &Side<'_, '_>| {
+        let is_all = |token: &Token<'_>| token.list == List::Quantity(Quantity::All);
+        side.tokens.windows(2).any(|two| two[0].list == List::Negation && is_all(&two[1]))
+    };
+    let has_all = |side| count(side, |token| token.list == List::Quantity(Quantity::All)) > 0;
     negations(&pair.a) != negations(&pair.b)
+        || (has_all(&pair.a) && has_all(&pair.b) && denies_all(&pair.a) != denies_all(&pair.b))
 }
 
 fn differs_in_numbers(pair: &Alignment<'_, '_>) -> bool {
@@ -165,30 +150,13 @@ fn differs_in_numbers(pair: &Alignment<'_, '_>) -> bool {
 
 fn differs_in_names(pair: &Alignment<'_, '_>) -> bool {
     let has_lone = |side: &Side<'_, '_>| side.lone().any(|token| token.is_strong);
-    has_lone(&pair.a) || has_lone(&pair.b) || differs_in_person(pair)
-}
-
-/// Whether one text speaks of him where the other speaks of her, or asks of me what the other asks of you. In "how do you do it" it
-/// is anybody.
-fn differs_in_person(pair: &Alignment<'_, '_>) -> bool {
-    let is_how = |side| asked(side).0.has(Ask::HOW);
-    let anybody = is_how(&pair.a) || is_how(&pair.b);
-    pair.gaps.iter().any(|[a, b]| {
-        let only = |side: &Side<'_, '_>, range, list, other| {
-            side.lone_in(range).any(|token| token.list == list) && !side.lone_in(range).any(|token| token.list == other)
-        };
-        let differs = |x, y| {
-            (only(&pair.a, a, x, y) && only(&pair.b, b, y, x)) || (only(&pair.a, a, y, x) && only(&pair.b, b, x, y))
-        };
-        differs(List::Him, List::Her) || (!anybody && differs(List::Me, List::You))
-    })
+    has_lone(&pair.a) || has_lone(&pair.b) || roles::differs_in_person(pair)
 }
 
 fn differs_in_opposites(pair: &Alignment<'_, '_>) -> bool {
     let has_pole = |token: &&Token<'_>| poles(token).next().is_some();
     let is_opposite = |a: &Token<'_>, b: &Token<'_>| {
-        poles(a).any(|(id, side)| poles(b).any(|other| other == (id, !side)))
-            || is_denied(stem(a.surface), stem(b.surface))
+        poles(a).any(|(id, side)| poles(b).any(|other| other == (id, !side))) || is_denied(a.surface, b.surface)
     };
     // Words of grammar are opposites only in each other's place.
     let is_grammar = |token: &Token<'_>| !token.is_content() && token.list != List::Particle;
@@ -210,7 +178,10 @@ fn is_denied(a: &str, b: &str) -> bool {
     const PREFIXES: [&str; 14] =
         ["un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "anti", "under", "over", "re", "ab"];
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    let changed = short.len() >= 3 && PREFIXES.iter().any(|&prefix| long.strip_prefix(prefix) == Some(short));
+    let changed = short.len() >= 3
+        && PREFIXES
+            .iter()
+            .any(|&prefix| long.strip_prefix(prefix).is_some_and(|rest| rest == short || stem(rest) == stem(short)));
     let bare = |word: &str, ending| word.strip_suffix(ending).map(str::len);
     let without = bare(long, "less").or_else(|| bare(short, "less"));
     let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
@@ -238,17 +209,38 @@ fn differs_in_quantity(pair: &Alignment<'_, '_>) -> bool {
     let must_may =
         |a, b| modals(a, Modal::Must) && !modals(a, Modal::May) && modals(b, Modal::May) && !modals(b, Modal::Must);
     let (a, b) = (&pair.a, &pair.b);
-    differs || must_may(a, b) || must_may(b, a)
+    differs || must_may(a, b) || must_may(b, a) || roles::differ_in_scope(pair)
 }
 
 /// What a text asks for by a question word, and what it tells it asks for: "the reason".
 fn asked(side: &Side<'_, '_>) -> (Ask, Ask) {
     side.tokens.iter().fold((Ask::default(), Ask::default()), |(asked, told), token| match token.list {
+        List::Ask(Ask::PLACE) => (asked | Ask::WHAT, told | Ask::WHERE),
         List::Ask(ask) => (asked | ask, told),
         List::Cue(ask) => (asked, told | ask),
         List::Way => (asked, told | Ask::HOW),
         _ => (asked, told),
     })
+}
+
+/// The unit in which a question word asks for a time; 0 where it leaves that open.
+fn unit_of_time(token: &Token<'_>) -> u8 {
+    const UNITS: [&[&str]; 4] = [&["time", "点"], &["day", "date", "天", "号"], &["year", "年"], &["month", "月"]];
+    let names = |unit: &[&str]| unit.iter().any(|name| token.surface.ends_with(name));
+    match token.list {
+        List::Ask(Ask::WHEN) => (1..).zip(UNITS).find(|(_, unit)| names(unit)).map_or(0, |(at, _)| at),
+        _ => 0,
+    }
+}
+
+/// "What is the spelling", "how do I spell it".
+fn is_named_as_done(what: &Side<'_, '_>, how: &Side<'_, '_>) -> bool {
+    let follows = |side: &Side<'_, '_>, ask, words: &[&str]| {
+        let asks = |token: &Token<'_>| token.list == List::Ask(ask);
+        side.tokens.windows(2).any(|two| asks(&two[0]) && words.contains(&two[1].surface))
+            || side.tokens.iter().any(|token| asks(token) && token.surface.ends_with("'s"))
+    };
+    follows(what, Ask::WHAT, &["is", "are"]) && follows(how, Ask::HOW, &["do", "does", "can", "should"])
 }
 
 fn differs_in_question(pair: &Alignment<'_, '_>) -> bool {
@@ -259,8 +251,9 @@ fn differs_in_question(pair: &Alignment<'_, '_>) -> bool {
     };
     let ((all_a, told_a), (all_b, told_b)) = (asked(&pair.a), asked(&pair.b));
     // "How do they differ" is "what is the difference"; "how is it" is not "what is it".
-    let is_reworded = pair.a.tokens.len() != pair.b.tokens.len()
-        || [&pair.a, &pair.b].iter().any(|side| side.lone().any(Token::is_content));
+    let is_reworded = [&pair.a, &pair.b].iter().any(|side| side.lone().any(Token::is_content))
+        || is_named_as_done(&pair.a, &pair.b)
+        || is_named_as_done(&pair.b, &pair.a);
     let misses = |asked: Ask, told: Ask, by_asked: Ask, by_all: Ask, by_told: Ask| {
         let strict = asked.without(Ask::HOW | Ask::WHAT).without(by_all | by_told);
         // "What" asks for what the words with it tell: "what is the reason" is why.
@@ -271,10 +264,13 @@ fn differs_in_question(pair: &Alignment<'_, '_>) -> bool {
     };
     let is_measure = |token: &Token<'_>| token.list == List::Ask(Ask::MANY) && token.key != "多少";
     let measures = |side: &Side<'_, '_>| side.lone().any(is_measure);
+    let units = |side: &Side<'_, '_>| side.tokens.iter().map(unit_of_time).find(|unit| *unit != 0);
+    let is_other_time = units(&pair.a).zip(units(&pair.b)).is_some_and(|(a, b)| a != b);
     let (main_a, main_b) = (main(all_a), main(all_b));
     misses(main_a, told_a, main_b, all_b, told_b)
         || misses(main_b, told_b, main_a, all_a, told_a)
         || (measures(&pair.a) && measures(&pair.b))
+        || is_other_time
 }
 
 /// The longest run of words, and of Chinese characters, that may stand in the place of another run and change what is meant.
@@ -296,6 +292,9 @@ fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
             pair.a.lone_in(&a).filter(|token| is_new(token, [asked_a, asked_b], &pair.b)).collect();
         let in_b: Vec<&Token<'_>> =
             pair.b.lone_in(&b).filter(|token| is_new(token, [asked_b, asked_a], &pair.a)).collect();
+        if is_same_apart(&in_a, &in_b) {
+            continue;
+        }
         if !in_a.is_empty() && !in_b.is_empty() && is_within(&in_a, MAX_PLACE) && is_within(&in_b, MAX_PLACE) {
             return true;
         }
@@ -308,6 +307,13 @@ fn differs_in_wording(pair: &Alignment<'_, '_>) -> bool {
     let is_exchanged =
         !added_a.is_empty() && !added_b.is_empty() && is_within(&added_a, MAX_MOVED) && is_within(&added_b, MAX_MOVED);
     is_exchanged || is_put_in(&added_a, &added_b) || is_put_in(&added_b, &added_a)
+}
+
+/// "Data base" and "database".
+fn is_same_apart(a: &[&Token<'_>], b: &[&Token<'_>]) -> bool {
+    let bytes = |tokens: &[&Token<'_>]| tokens.iter().flat_map(|token| token.surface.bytes()).collect::<Vec<_>>();
+    let is_word = |token: &&Token<'_>| token.surface.bytes().all(|b| b.is_ascii_lowercase());
+    !a.is_empty() && a.iter().chain(b).all(is_word) && bytes(a) == bytes(b)
 }
 
 /// Whether content says more than a question word does, as "cost" after "how much" and "place" beside "where" do not, and is not
@@ -343,94 +349,4 @@ fn places(pair: &Alignment<'_, '_>) -> Vec<[Range<usize>; 2]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn refuses(a: &str, b: &str, why: Difference) {
-        assert_eq!(difference(a, b), Some(why), "{a} / {b}");
-        assert_eq!(difference(b, a), Some(why), "{b} / {a}");
-    }
-
-    #[test]
-    fn refuses_what_differs() {
-        for (a, b, why) in [
-            ("Is the lamp safe?", "Isn't the lamp safe?", Difference::Negation),
-            ("这盏灯安全吗", "这盏灯不安全吗", Difference::Negation),
-            ("Wait 3 days", "Wait thirty days", Difference::Number),
-            ("Use release 3.1", "Use release 3.10", Difference::Number),
-            ("等三天", "等30天", Difference::Number),
-            ("A room in Oslo tonight", "A room in Cork tonight", Difference::Name),
-            ("Look at a_b", "Look at a_c", Difference::Name),
-            ("What is my name?", "What is your name?", Difference::Name),
-            ("他在哪里", "她在哪里", Difference::Name),
-            ("Take vitamin A daily", "Take vitamin D daily", Difference::Name),
-            ("把文件A盖到B", "把文件B盖到A", Difference::Order),
-            ("What is \"less is more\"?", "What is \"time is money\"?", Difference::Name),
-            ("Turn on the lamp", "Turn the lamp off", Difference::Opposite),
-            ("Is a locked room safe?", "Is a locked room unsafe?", Difference::Opposite),
-            ("把灯打开", "把灯关闭", Difference::Opposite),
-            ("Do all lamps glow?", "Do some lamps glow?", Difference::Quantity),
-            ("Must I pay?", "May I pay?", Difference::Quantity),
-            ("How does it glow?", "Why does it glow?", Difference::Question),
-            ("它为什么亮", "它怎么亮", Difference::Question),
-            ("From the lake to the sea", "From the sea to the lake", Difference::Order),
-            ("Do otters hunt gulls?", "Do gulls hunt otters?", Difference::Order),
-            ("水獭比海鸥大吗", "海鸥比水獭大吗", Difference::Order),
-            ("How do I paint a lamp?", "How do I paint a fence?", Difference::Wording),
-            ("怎么画灯笼", "怎么画栅栏", Difference::Wording),
-            ("Paint the lamp", "Paint the garden lamp", Difference::Wording),
-        ] {
-            refuses(a, b, why);
-        }
-    }
-
-    #[test]
-    fn passes_what_says_the_same() {
-        for (a, b) in [
-            ("How do I paint a lamp?", "HOW CAN I PAINT LAMPS, PLEASE"),
-            ("How do I paint my lamp?", "How do you paint your lamp?"),
-            ("Don't paint the lamp.", "Do not paint the lamp"),
-            ("Wait 3 days", "wait three days"),
-            ("In Oslo, where do I sleep?", "Where do I sleep in Oslo?"),
-            ("Bake it with eggs and milk", "Bake it with milk and eggs"),
-            ("What is the reason it glows?", "Why does it glow?"),
-            ("怎么画灯笼？", "请问如何画灯笼"),
-            ("今天奥斯陆冷不冷", "奥斯陆今天冷吗"),
-            ("等３天", "等三天"),
-            ("", " \n"),
-        ] {
-            assert_eq!(difference(a, b), None, "{a} / {b}");
-        }
-    }
-
-    #[test]
-    fn refuses_long_texts_that_differ_in_much() {
-        let long = |word: &str| (0..3000).map(|i| format!("{word}{i}")).collect::<Vec<_>>().join(" ");
-        refuses(&long("a"), &long("b"), Difference::Length);
-        assert_eq!(difference(&long("a"), &format!("please {}", long("a"))), None);
-    }
-
-    fn texts() -> impl Strategy<Value = String> {
-        let words = prop::sample::select(vec![
-            "not", "n't", "don't", "3", "3.0", "1,500", "two", "hundred", "Oslo", "from", "to", "a_b", "-R", "\"", "“",
-            "”", "'", "-", "/", "?", "how", "many", "why", "all", "on", "off", "unsafe", "safe", "5km", "20%", "不",
-            "没有", "三", "百", "万", "从", "到", "好", "打开", "灯", "５", "ﬁ", "İ", "ß", "e\u{301}", "\u{0}",
-            "\u{FFFD}", " ", " ", " ",
-        ]);
-        prop_oneof![prop::collection::vec(words, 0..24).prop_map(|words| words.concat()), ".{0,40}",]
-    }
-
-    proptest! {
-        #[test]
-        fn is_symmetric(a in texts(), b in texts()) {
-            prop_assert_eq!(difference(&a, &b), difference(&b, &a));
-        }
-
-        #[test]
-        fn never_refuses_a_text_beside_itself(a in texts()) {
-            prop_assert_eq!(difference(&a, &a), None);
-            prop_assert_eq!(difference(&a, &format!("  {}\n", a.replace(' ', "  "))), None);
-        }
-    }
-}
+mod tests;

@@ -93,8 +93,12 @@ pub(super) fn chinese(text: &str) -> Option<(String, usize)> {
         return Some((plain(&digits).into_owned(), len));
     }
     let (mut total, mut section, mut last) = (0_u64, 0_u64, 0_u64);
-    for &c in &numeral {
+    for (i, &c) in numeral.iter().enumerate() {
         match (digit(c), unit(c)) {
+            // 三千五 leaves out its last unit, the next below; with a 零 before it, five is five.
+            (Some(d), _) if i + 1 == numeral.len() => {
+                last = d * numeral[i - 1..i].iter().find_map(|&c| unit(c)).map_or(1, |unit| unit / 10);
+            }
             (Some(d), _) => last = d,
             (_, Some(unit)) if unit >= 10_000 => {
                 total = total.saturating_add((section + last).max(1).saturating_mul(unit));

@@ -1,8 +1,9 @@
 //! The same words in another order: a clause moved to the front says the same, who and what in each other's place does not.
 
 use super::alignment::{Alignment, Side};
-use super::lexicon::List;
-use super::reading::Token;
+use super::lexicon::{Ask, List};
+use super::reading::{Form, Token};
+use super::roles::is_han_who;
 
 /// Names of at most so many Chinese characters can have changed places.
 const MAX_NAME: usize = 4;
@@ -23,7 +24,7 @@ struct Block {
 /// The runs, in the order of the first text.
 fn blocks(pair: &Alignment<'_, '_>) -> Vec<Block> {
     let tokens = pair.a.tokens;
-    let content = |side: &Side<'_, '_>, at: usize| is_placed(&side.tokens[at]) && side.mates[at].is_some();
+    let content = |side: &Side<'_, '_>, at: usize| is_placed(side.tokens, at) && side.mates[at].is_some();
     let rank: Vec<usize> = {
         let mut n = 0;
         (0..pair.b.tokens.len())
@@ -47,8 +48,9 @@ fn blocks(pair: &Alignment<'_, '_>) -> Vec<Block> {
     blocks
 }
 
-fn is_placed(token: &Token<'_>) -> bool {
-    token.is_content() || token.list == List::Marker
+fn is_placed(tokens: &[Token<'_>], at: usize) -> bool {
+    let token = &tokens[at];
+    token.is_content() || token.list == List::Marker || token.list.is_person() || is_han_who(tokens, at)
 }
 
 fn is_swapped(pair: &Alignment<'_, '_>, blocks: &[Block]) -> bool {
@@ -60,21 +62,42 @@ fn is_swapped(pair: &Alignment<'_, '_>, blocks: &[Block]) -> bool {
     let relative: Vec<usize> = order[head..order.len() - tail].iter().map(|&k| k - head).collect();
     match (*relative).as_ref() {
         // X m Y to Y m X: a passive aside, "m" now does it the other way round.
-        [2, 1, 0] => !(has_passive(&pair.a) ^ has_passive(&pair.b)) && !is_joined(pair, &moved[0], &moved[2]),
+        [2, 1, 0] => {
+            !(has_passive(&pair.a) ^ has_passive(&pair.b))
+                && !is_joined(pair, &moved[0], &moved[2])
+                && !is_clause_of_person(pair, &moved[0], &moved[2])
+        }
         // X Y to Y X: as a clause may, and a name that is joined to another by the same word may not.
-        [1, 0] => is_name_like(pair, &moved[0]) && is_name_like(pair, &moved[1]) && has_same_between(pair, moved),
+        [1, 0] => {
+            (is_name_like(pair, &moved[0]) && is_name_like(pair, &moved[1]) && has_same_between(pair, moved))
+                || has_same_deed(pair, moved)
+                || asks_by_whom(&pair.a) && asks_for_whom(&pair.b)
+                || asks_by_whom(&pair.b) && asks_for_whom(&pair.a)
+        }
         _ => false,
     }
 }
 
-fn has_passive(side: &Side<'_, '_>) -> bool {
+pub(super) fn has_passive(side: &Side<'_, '_>) -> bool {
+    let is_being = |token: &Token<'_>| matches!(token.surface, "is" | "are" | "was" | "were" | "be" | "been");
     side.tokens.iter().any(|token| matches!(&*token.key, "by" | "被"))
+        || side.tokens.iter().position(is_being).is_some_and(|at| {
+            side.tokens[at..].iter().any(|token| token.form == Form::Verb && token.surface.ends_with("ed"))
+        })
 }
 
-/// Whether "and" or the like stands beside either: those may change places.
+/// Whether one of the two is only a person, and a stop parts them in one text: a clause came first there.
+fn is_clause_of_person(pair: &Alignment<'_, '_>, x: &Block, y: &Block) -> bool {
+    let is_person = |block: &Block| pair.a.tokens[block.a.0..=block.a.1].iter().all(|token| token.list.is_person());
+    let has_stop = |tokens: &[Token<'_>]| tokens.iter().any(|token| token.is_after_stop);
+    let (in_a, in_b) = (&pair.a.tokens[x.a.1 + 1..=y.a.0], &pair.b.tokens[y.b.1 + 1..=x.b.0]);
+    (is_person(x) || is_person(y)) && has_stop(in_a) != has_stop(in_b)
+}
+
+/// Whether "and" or the like stands beside either, or 离: those may change places.
 fn is_joined(pair: &Alignment<'_, '_>, x: &Block, y: &Block) -> bool {
     let between = &pair.a.tokens[x.a.1 + 1..y.a.0];
-    between.iter().any(|token| is_conjunction(token))
+    between.iter().any(|token| is_conjunction(token) || matches!(token.surface, "离" | "距" | "距离"))
 }
 
 fn is_conjunction(token: &Token<'_>) -> bool {
@@ -87,16 +110,62 @@ fn is_name_like(pair: &Alignment<'_, '_>, block: &Block) -> bool {
     is_named || (block.n <= MAX_NAME && tokens.iter().all(|token| token.is_han))
 }
 
+/// Whether what one does to the other is a verb that says little of itself, and so is no content.
+fn has_same_deed(pair: &Alignment<'_, '_>, moved: &[Block]) -> bool {
+    const DEEDS: [&str; 18] = [
+        "ask", "asked", "give", "gives", "gave", "tell", "tells", "told", "take", "takes", "took", "help", "helps",
+        "helped", "see", "sees", "saw", "want",
+    ];
+    let between = &pair.a.tokens[moved[0].a.1 + 1..moved[1].a.0];
+    has_same_between(pair, moved) && between.iter().any(|token| DEEDS.contains(&token.surface))
+}
+
+fn asks(token: &Token<'_>) -> bool {
+    matches!(token.list, List::Ask(ask) if ask.has(Ask::WHO | Ask::WHAT))
+}
+
+/// "What eats it", "which team beat it": the verb follows who does it.
+fn asks_by_whom(side: &Side<'_, '_>) -> bool {
+    let is_being = |token: &Token<'_>| {
+        matches!(token.surface, "is" | "are" | "was" | "were" | "do" | "does" | "did") || token.surface.ends_with("'s")
+    };
+    side.tokens.windows(2).any(|two| asks(&two[0]) && two[1].is_content()) && !side.tokens.iter().any(is_being)
+}
+
+/// "What does it eat", "which team did it beat".
+fn asks_for_whom(side: &Side<'_, '_>) -> bool {
+    let is_doing = |token: &Token<'_>| matches!(token.surface, "do" | "does" | "did");
+    let asked = side.tokens.iter().position(asks);
+    asked.is_some_and(|at| side.tokens[at + 1..].iter().take(3).any(is_doing))
+}
+
 /// Whether the two stand with the same between them in both texts, a word or a stop, and no "and".
 fn has_same_between(pair: &Alignment<'_, '_>, moved: &[Block]) -> bool {
     let (x, y) = (&moved[0], &moved[1]);
     let in_a = &pair.a.tokens[x.a.1 + 1..y.a.0];
     let in_b = &pair.b.tokens[y.b.1 + 1..x.b.0];
+    let without_articles = |tokens: &'_ [Token<'_>]| {
+        let is_kept = |token: &Token<'_>| !matches!(token.surface, "a" | "an" | "the");
+        tokens
+            .iter()
+            .filter(|token| is_kept(token))
+            .map(|token| (token.key.to_string(), is_conjunction(token)))
+            .collect::<Vec<_>>()
+    };
+    let (in_a, in_b) = (without_articles(in_a), without_articles(in_b));
     let stops = |token: &Token<'_>| token.is_after_stop;
     let is_stopped = stops(&pair.a.tokens[y.a.0]) && stops(&pair.b.tokens[x.b.0]);
-    in_a.len() == in_b.len()
-        && in_a.iter().zip(in_b).all(|(p, q)| p.key == q.key && !is_conjunction(p))
-        && (!in_a.is_empty() || is_stopped)
+    in_a == in_b
+        && !in_a.iter().any(|(_, is_joining)| *is_joining)
+        && (!in_a.is_empty() || is_stopped || (is_sign(pair, x) && is_sign(pair, y)))
+}
+
+/// A code or a letter that stands for something: of two, the order tells.
+fn is_sign(pair: &Alignment<'_, '_>, block: &Block) -> bool {
+    let tokens = &pair.a.tokens[block.a.0..=block.a.1];
+    tokens
+        .iter()
+        .all(|token| token.is_strong && (token.surface.len() == 1 || !token.surface.chars().all(char::is_alphabetic)))
 }
 
 /// Whether "to", "than", 比 and the like, once in each text, stand before something else that both texts have.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
 use super::lexicon::{Entry, List, MAX_PHRASE, entry};
-use super::numbers;
 use super::stems::stem;
+use super::{code, grammar, numbers, script};
 use crate::compress::words::is_unspaced;
 
 /// The longest Chinese phrase looked for, in characters.
@@ -22,6 +22,17 @@ pub(super) struct Text {
     capitals: Vec<bool>,
 }
 
+/// What a word that is inflected can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A noun, or what may be one.
+    Plain,
+    /// Where a verb stands, or of a known spelling.
+    Verb,
+    /// Without its "-ing": of a verb, or a noun of its own.
+    Ing,
+}
+
 /// A word, phrase, number or code.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "four things that are or are not so of a token")]
@@ -32,6 +43,7 @@ pub(super) struct Token<'a> {
     pub(super) entry: Option<&'static Entry>,
     /// A name, a code or quoted: no other word says the same.
     pub(super) is_strong: bool,
+    pub(super) form: Form,
     /// Of a script without blanks.
     pub(super) is_han: bool,
     /// A number that may go unsaid: one, the first.
@@ -40,13 +52,20 @@ pub(super) struct Token<'a> {
     pub(super) is_after_stop: bool,
     /// As it stands in the text, in lower case.
     pub(super) surface: &'a str,
-    start: usize,
+    pub(super) start: usize,
 }
 
 impl Token<'_> {
     /// Whether it says what the question is about.
     pub(super) fn is_content(&self) -> bool {
         matches!(self.list, List::Content | List::Cue(_) | List::Number)
+    }
+
+    /// Whether the two are the same word; "marketing" is "to market", and no market.
+    pub(super) fn equals(&self, other: &Token<'_>) -> bool {
+        let is_noun = (self.form == Form::Ing && other.form == Form::Plain)
+            || (self.form == Form::Plain && other.form == Form::Ing);
+        self.key == other.key && (self.list == List::Negation) == (other.list == List::Negation) && !is_noun
     }
 }
 
@@ -62,6 +81,7 @@ impl Text {
                         lower.push(' ');
                     }
                 }
+                c if is_unspaced(c) => lower.push(script::simplified(c)),
                 c => lower.extend(c.to_lowercase()),
             }
             let is_capital = c.is_uppercase();
@@ -79,22 +99,16 @@ impl Text {
         reader.read();
         let mut tokens = reader.tokens;
         let uses_capitals = self.uses_capitals(&tokens);
-        for i in 0..tokens.len() {
-            let is_beside_han = i > 0 && tokens[i - 1].is_han;
-            let token = &mut tokens[i];
-            let is_letter =
-                token.surface.len() == 1 && token.surface.as_bytes()[0].is_ascii_lowercase() && token.key != "i";
+        for token in &mut tokens {
             if !uses_capitals {
                 // What is written all in capitals, or as a title, has no names to tell.
                 token.is_strong &= !token.key.bytes().all(|b| b.is_ascii_lowercase());
             }
-            // Vitamin A is no article.
-            if is_letter && (is_beside_han || (uses_capitals && self.capitals[token.start] && !token.is_after_stop)) {
-                (token.list, token.entry, token.is_strong) = (List::Content, None, true);
-            }
         }
+        let is_apart = |start: usize| self.lower.as_bytes().get(start + 1) == Some(&b' ');
+        grammar::name_letters(&mut tokens, |start| uses_capitals && self.capitals[start], is_apart);
         let mut tokens = numbers::join(tokens);
-        turn_questions(&mut tokens);
+        grammar::settle(&mut tokens);
         tokens
     }
 
@@ -122,8 +136,15 @@ impl<'a> Reader<'a> {
         let mut at = 0;
         while let Some(c) = lower[at..].chars().next() {
             let end = at + c.len_utf8();
+            let is_after_operand =
+                || self.tokens.last().is_some_and(|last| last.list == List::Number || last.surface.len() == 1);
             if is_unspaced(c) {
                 at = self.han(at);
+            } else if c.is_ascii_punctuation()
+                && let Some(n) = code::operator(lower, at, is_after_operand())
+            {
+                self.code(at, at + n);
+                at += n;
             } else if c.is_alphanumeric() || opens_code(c, &lower[end..]) {
                 at = self.run(at);
             } else {
@@ -174,6 +195,7 @@ impl<'a> Reader<'a> {
             list,
             entry,
             is_strong: is_name || self.quote.is_some(),
+            form: Form::Plain,
             is_han,
             is_optional,
             is_after_stop: std::mem::take(&mut self.is_after_stop),
@@ -209,10 +231,20 @@ impl<'a> Reader<'a> {
         let raw = &lower[start..start + n];
         let thousands = lower[start + n..].starts_with(',') && numbers::opens(raw);
         let n = if thousands { n + numbers::thousands(&lower[start + n..]) } else { n };
+        let n = code::operator_within(&lower[start..start + n]).unwrap_or(n);
         let raw = &lower[start..start + n];
         let run = raw.trim_end_matches(['.', ':', '\'', '-', '/', '~', '|', '…', '*']);
         let run = if run.is_empty() { raw } else { run };
         let end = start + run.len();
+        if lower[end..].starts_with('(') && code::is_callable(run) {
+            if let Some(n) = code::optional_plural(&lower[end..]) {
+                self.words(start, end);
+                return end + n;
+            }
+            if let Some(n) = code::arguments(&lower[end..]) {
+                return self.call(start, end, end + n);
+            }
+        }
         let n_digits = run.bytes().take_while(u8::is_ascii_digit).count();
         if n_digits > 0 && run.bytes().all(|b| b.is_ascii_digit() || b".,:/-".contains(&b)) {
             self.number(start, end);
@@ -230,6 +262,22 @@ impl<'a> Reader<'a> {
             (self.is_after_stop, self.starts_sentence) = (true, true);
         }
         start + n
+    }
+
+    /// A call with its arguments in their order, blanks aside; one without is but its name.
+    fn call(&mut self, start: usize, end: usize, after: usize) -> usize {
+        let call = &self.text.lower[start..after];
+        if self.text.lower[end + 1..after - 1].trim().is_empty() {
+            if self.is_code(start, end) {
+                self.code(start, end);
+            } else {
+                self.words(start, end);
+            }
+        } else {
+            self.code(start, after);
+            self.tokens.last_mut().expect("one was pushed").key = call.replace(' ', "").into();
+        }
+        after
     }
 
     fn is_code(&self, start: usize, end: usize) -> bool {
@@ -295,6 +343,15 @@ impl<'a> Reader<'a> {
         let lower = self.text.lower.as_str();
         let end = at + lower[at..].find(|c: char| !(is_letter(c) || c.is_numeric())).unwrap_or(lower.len() - at);
         let word = &lower[at..end];
+        let bytes = lower.as_bytes();
+        if word.len() == 1 && bytes.get(end) == Some(&b'-') && bytes.get(end + 1).is_some_and(u8::is_ascii_lowercase) {
+            // "x-ray", as "xray".
+            let rest = end + 1 + lower[end + 1..].find(|c| !is_letter(c)).unwrap_or(lower.len() - end - 1);
+            let joined = lower[at..rest].replace('-', "");
+            let key = entry(&joined).map_or_else(|| stem(&joined).into_owned(), |known| known.key.clone());
+            self.push(at, rest, key.into(), entry(&joined));
+            return rest;
+        }
         let (head, tail) = word.split_once('\'').unwrap_or((word, ""));
         let is_not = tail == "t" && head.len() > 1;
         let head = if is_not { head.strip_suffix('n').unwrap_or(head) } else { head };
@@ -304,9 +361,17 @@ impl<'a> Reader<'a> {
             head => head,
         };
         if !head.is_empty() {
-            let known = entry(head).or_else(|| entry(head.strip_suffix('s')?)).or_else(|| entry(stem(head)));
-            let key = known.map_or_else(|| stem(head), |known| &known.key);
-            self.push(at, end, Cow::Borrowed(key), known);
+            let own = entry(head);
+            let stem = if own.is_some() { Cow::Borrowed(head) } else { stem(head) };
+            let known = own.or_else(|| entry(&stem));
+            let form = match stem {
+                _ if own.is_some() && head.ends_with("ing") => Form::Verb,
+                _ if head.ends_with("ing") && *stem != *head => Form::Ing,
+                _ if head.ends_with("ed") && *stem != *head => Form::Verb,
+                _ => Form::Plain,
+            };
+            self.push(at, end, known.map_or(stem, |known| Cow::Borrowed(&known.key)), known);
+            self.tokens.last_mut().expect("one was pushed").form = form;
         }
         if is_not {
             self.push(at, end, Cow::Borrowed("not"), entry("not"));
@@ -355,69 +420,17 @@ fn opens_code(c: char, rest: &str) -> bool {
         && !rest.chars().next().is_some_and(is_unspaced)
 }
 
-fn is_letter(c: char) -> bool {
+pub(super) fn is_letter(c: char) -> bool {
     c == '\'' || (c.is_alphabetic() && !is_unspaced(c))
 }
 
-/// "sign-in" as "sign in".
+/// "sign-in" as "sign in", "e-mail" as "email".
 fn hyphened(phrase: &str) -> Option<&'static Entry> {
-    if phrase.contains('-') { entry(&phrase.replace('-', " ")) } else { None }
-}
-
-/// 好不好, 大不大: a question, nothing denied.
-fn turn_questions(tokens: &mut [Token<'_>]) {
-    for i in 1..tokens.len().saturating_sub(1) {
-        if tokens[i].list == List::Negation && tokens[i].is_han && tokens[i - 1].key == tokens[i + 1].key {
-            (tokens[i].list, tokens[i + 1].list) = (List::Filler, List::Filler);
-        }
+    if !phrase.contains('-') {
+        return None;
     }
+    entry(&phrase.replace('-', " ")).or_else(|| entry(&phrase.replace('-', "")))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys(text: &str) -> Vec<String> {
-        Text::new(text).tokens().iter().map(|token| token.key.to_string()).collect()
-    }
-
-    #[test]
-    fn numbers_are_one_however_written() {
-        for (a, b) in [
-            ("three", "3"),
-            ("3.0", "3"),
-            ("1,500", "1500"),
-            ("thirty-five", "35"),
-            ("two hundred", "200"),
-            ("二十三", "23"),
-            ("百分之五", "5%"),
-            ("两", "2"),
-            ("5万", "50000"),
-            ("二零二四", "2024"),
-            ("3rd", "third"),
-            ("５", "5"),
-        ] {
-            assert_eq!(keys(a), keys(b), "{a} {b}");
-        }
-        for (a, b) in [("3.10", "3.1"), ("10/3", "3/10"), ("30", "300"), ("十二", "二十")] {
-            assert_ne!(keys(a), keys(b), "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn contractions_are_taken_apart() {
-        assert_eq!(keys("don't"), keys("do not"));
-        assert_eq!(keys("can’t"), keys("can not"));
-        let lists: Vec<List> = Text::new("I won't").tokens().iter().map(|token| token.list).collect();
-        assert_eq!(lists[2], List::Negation);
-    }
-
-    #[test]
-    fn codes_stay_whole() {
-        assert_eq!(
-            keys("see https://a.example/b, and src/main.rs."),
-            ["see", "https://a.example/b", "and", "src/main.rs"]
-        );
-        assert_eq!(keys("web-01 C++ user_id -R"), ["web-01", "c++", "user_id", "-R"]);
-    }
-}
+mod tests;
