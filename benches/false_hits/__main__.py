@@ -4,7 +4,7 @@
 
 The pairs are made by pairs.py from sentences of the project's own; nothing is random from run to run. The gate was made
 with one half of the sentences in sight, the other was held out. The pairs of unseen_pairs.txt were written before the
-gate was changed and not looked at until it was done. `--show` prints the pairs of the first half that
+gate was last changed, and only their totals looked at meanwhile. `--show` prints the pairs of the first half that
 the gate judges wrongly. Exit status 1 when a figure misses its bar.
 """
 

@@ -266,10 +266,10 @@ fn narrower_limits_keep_what_would_go_last() {
         let cache = load(Overrides { capacity: Some(3), ..Overrides::default() }).unwrap();
         let keys: Vec<_> = shown(&cache, NOW, WALL).into_iter().map(|shown| shown.1).collect();
         assert_eq!(keys, ["3", "98", "99"]);
-        let max_bytes = Some(24_000);
+        let max_bytes = Some(30_000);
         let cache = load(Overrides { max_bytes, ..Overrides::default() }).unwrap();
         let stats = cache.run(|store| store.stats(Some(NOW))).unwrap();
-        assert!(stats.bytes <= 24_000 && (20..90).contains(&stats.rows) && stats.evictions == 0, "{stats:?}");
+        assert!(stats.bytes <= 30_000 && (20..90).contains(&stats.rows) && stats.evictions == 0, "{stats:?}");
         let refused = |max_bytes| match load(Overrides { max_bytes: Some(max_bytes), ..Overrides::default() }) {
             Err(Error::Cache(why)) => Some(why),
             loaded => loaded.map(|_| None).unwrap(),
