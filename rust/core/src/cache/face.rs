@@ -27,7 +27,7 @@ pub struct Shown {
 /// A copy of a key that is short.
 #[derive(Debug)]
 struct ShortKey {
-    /// One more than [`SHORT`] for a longer key.
+    /// 255 for any longer key.
     len: u8,
     bytes: [u8; SHORT],
 }
@@ -48,11 +48,11 @@ impl Shown {
     /// What is shown of `item`.
     pub fn new(item: Arc<Item>, is_pinned: bool) -> Self {
         let mut bytes = [0; SHORT];
-        let len = item.key().len().min(SHORT + 1);
+        let len = item.key().len();
         if let Some(place) = bytes.get_mut(..len) {
             place.copy_from_slice(item.key());
         }
-        let key = ShortKey { len: u8::try_from(len).expect("at most 71"), bytes };
+        let key = ShortKey { len: u8::try_from(len).unwrap_or(u8::MAX), bytes };
         Self { cost: item.cost(), is_pinned, key, item }
     }
 

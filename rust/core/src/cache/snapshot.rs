@@ -156,8 +156,8 @@ impl<F: Face> Cache<F> {
     pub fn show<E>(&mut self, mut face: impl FnMut(&Arc<Item>, bool) -> Result<F, E>) -> Result<(), E> {
         let store = self.store.get_mut().unwrap_or_else(PoisonError::into_inner);
         for handle in &mut store.keys {
-            let node = store.nodes[handle.number as usize].as_ref().expect("an entry has a node");
-            if handle.face.is_none() && node.deadline_ns == NEVER {
+            let node = store.nodes[handle.number as usize].as_ref().filter(|node| node.deadline_ns == NEVER);
+            if let (None, Some(node)) = (&handle.face, node) {
                 handle.face = Some(face(&node.item, node.is_pinned)?);
             }
         }
