@@ -14,6 +14,8 @@ mod avx2;
 mod avx512;
 mod level;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod rows;
 
 pub(crate) use ascii::{AsciiMasks, prefetch};
 #[cfg(test)]
