@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan notebook fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -92,6 +92,17 @@ soak-index: .venv/.made ## CASES=1000000 searches on data made to break them, ag
 asan: .venv/.made ## the cache, its kernels and its snapshots under the address sanitizer
 	@RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --quiet --locked --release --target $$(rustc -vV | sed -n 's/^host: //p') \
 		--target-dir target/asan -p rolecore-core --lib -- index:: simd:: cache::
+
+# Linked statically, so that qemu needs no libraries of that machine. Needs no Python; on Debian, all of it comes in packages:
+# dpkg --add-architecture arm64 && apt-get update && apt-get install --no-install-recommends make ca-certificates gcc libc6-dev \
+#   cargo-web rustc-web libstd-rust-web-dev:arm64 gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+test-arm: ## the Rust tests on 64-bit ARM, under qemu; minutes
+	@command -v qemu-aarch64-static >/dev/null || { echo "missing: qemu-aarch64-static; on Debian: apt-get install qemu-user-static" >&2; exit 1; }
+	@command -v aarch64-linux-gnu-gcc >/dev/null || { echo "missing: aarch64-linux-gnu-gcc; on Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross" >&2; exit 1; }
+	@echo "rust tests on arm" && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64-static \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-Ctarget-feature=+crt-static \
+		cargo test --quiet --locked --release --target aarch64-unknown-linux-gnu -p rolecore-core --lib
 
 notebook: .venv/.built .venv/.group-notebook ## run examples/memory_profile.ipynb, which checks memory() against RSS and memray
 	@.venv/bin/jupyter execute --timeout=300 examples/memory_profile.ipynb

@@ -13,7 +13,11 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod level;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod rows;
 
 pub(crate) use ascii::{AsciiMasks, prefetch};
 #[cfg(test)]

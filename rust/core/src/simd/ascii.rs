@@ -11,7 +11,12 @@ pub(crate) fn prefetch<T>(place: &T) {
             _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a hint to the CPU, which changes nothing; a reference may be read.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) std::ptr::from_ref(place), options(readonly, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = place;
 }
 
@@ -36,7 +41,7 @@ pub(crate) struct AsciiMasks {
 }
 
 impl AsciiMasks {
-    /// Cost: 150 instructions on x86-64, where SSE2 is always there; a loop elsewhere.
+    /// Cost: 150 instructions on x86-64 and 250 on 64-bit ARM, where SSE2 and NEON are always there; a loop elsewhere.
     #[inline]
     pub(crate) fn of(bytes: &[u8; 64]) -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -44,11 +49,16 @@ impl AsciiMasks {
             // SAFETY: every x86-64 CPU has SSE2.
             unsafe { Self::by_sse2(bytes) }
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        {
+            // SAFETY: every 64-bit ARM CPU has NEON.
+            unsafe { Self::by_neon(bytes) }
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         Self::by_bytes(bytes)
     }
 
-    #[cfg(any(test, not(target_arch = "x86_64")))]
+    #[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
     fn by_bytes(bytes: &[u8; 64]) -> Self {
         let mask = |is_it: fn(&u8) -> bool| bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from(is_it(byte)));
         Self {
@@ -96,6 +106,30 @@ impl AsciiMasks {
             put(&mut masks.beyond, bytes);
         }
         masks
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn by_neon(bytes: &[u8; 64]) -> Self {
+        use super::neon::{among, load};
+        use std::arch::aarch64::vdupq_n_u8;
+        let mut quarters = [vdupq_n_u8(0); 4];
+        for (quarter, bytes) in quarters.iter_mut().zip(bytes.as_chunks::<16>().0) {
+            *quarter = load(bytes);
+        }
+        let space = among(quarters, b' ', 1);
+        Self {
+            upper: among(quarters, b'A', 26),
+            lower: among(quarters, b'a', 26),
+            digit: among(quarters, b'0', 10),
+            blank: among(quarters, 9, 5) | space,
+            space,
+            line_break: among(quarters, b'\r', 1) | among(quarters, b'\n', 1),
+            apostrophe: among(quarters, b'\'', 1),
+            slash: among(quarters, b'/', 1),
+            beyond: among(quarters, 0x80, 0x80),
+        }
     }
 }
 

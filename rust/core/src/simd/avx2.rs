@@ -13,10 +13,8 @@ use std::arch::x86_64::{
     _mm256_xor_si256,
 };
 
+use super::rows::{AHEAD, announce, row_of};
 use super::{BATCH, HEAD, Line, Reach};
-
-/// How many rows ahead nibbles are announced.
-pub(super) const AHEAD: usize = 16;
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -207,20 +205,6 @@ fn four_rows(codes: &[u8], stride: usize, [a, b, c, d]: [u32; 4], query: &[i8]) 
         }
     }
     four_sums(sums)
-}
-
-/// A row's nibbles.
-#[inline]
-pub(super) fn row_of(codes: &[u8], stride: usize, row: u32) -> &[u8] {
-    &codes[row as usize * stride..][..stride]
-}
-
-/// Announces that a row's nibbles will be read.
-#[inline]
-pub(super) fn announce(codes: &[u8], stride: usize, row: u32) {
-    for line in row_of(codes, stride, row).as_chunks::<64>().0 {
-        super::prefetch(line);
-    }
 }
 
 #[inline]

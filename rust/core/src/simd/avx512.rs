@@ -14,7 +14,8 @@ use std::arch::x86_64::{
     _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_ps,
 };
 
-use super::avx2::{AHEAD, announce, four_sums, load_half, load_numbers, row_of};
+use super::avx2::{four_sums, load_half, load_numbers};
+use super::rows::{AHEAD, announce, row_of};
 use super::{BATCH, HEAD, Line, Reach};
 
 #[inline]

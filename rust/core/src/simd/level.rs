@@ -91,6 +91,8 @@ macro_rules! kernels {
 kernels!(AVX2, "avx2", "avx2,fma", avx2);
 #[cfg(target_arch = "x86_64")]
 kernels!(AVX512, "avx512", "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni", avx512);
+#[cfg(target_arch = "aarch64")]
+kernels!(NEON, "neon", "neon", neon);
 
 /// The kernels that this CPU can run, best first.
 pub(crate) fn available() -> impl Iterator<Item = &'static Kernels> {
@@ -106,7 +108,10 @@ pub(crate) fn available() -> impl Iterator<Item = &'static Kernels> {
             && is_x86_feature_detected!("avx512vnni");
         [has_avx512.then_some(&AVX512), has_avx2.then_some(&AVX2)]
     };
-    #[cfg(not(target_arch = "x86_64"))]
+    // The kernels read words of little-endian bytes.
+    #[cfg(target_arch = "aarch64")]
+    let own = [cfg!(target_endian = "little").then_some(&NEON)];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let own = [None];
     own.into_iter().flatten().chain([&SCALAR])
 }
@@ -131,6 +136,7 @@ pub fn level() -> &'static str {
 #[cfg(test)]
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "odd numbers of any kind")]
 mod tests {
+    use super::super::ROWS;
     use super::*;
 
     /// Odd numbers, the same each time.
@@ -184,6 +190,43 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "aarch64")]
+    #[test]
+    fn arm_runs_neon() {
+        assert_eq!(available().map(|kernels| kernels.level).collect::<Vec<_>>(), ["neon", "scalar"]);
+    }
+
+    #[test]
+    fn the_largest_nibbles_and_numbers_overflow_nothing() {
+        for kernels in available() {
+            for q in [-128, -127, 127] {
+                let (codes, query) = (vec![0xff; 2048], vec![q; 4096]);
+                let mut out = [0; 3];
+                (kernels.nibbles)(&codes, 2048, &[0; 3], &query, &mut out);
+                assert_eq!(out, [15 * 4096 * i32::from(q); 3], "{}", kernels.level);
+            }
+        }
+    }
+
+    #[test]
+    fn what_rounding_takes_off_a_fused_product_decides() {
+        let cosine = |row: usize| 40_000 + 97 * row as u16;
+        let mut block = [Line::ZERO; 8 + 4];
+        for row in 0..ROWS {
+            block[8 + row / 32].0[row % 32 * 2..][..2].copy_from_slice(&cosine(row).to_le_bytes());
+        }
+        let x = 0.3;
+        for row in 0..ROWS {
+            let product = |limit: f32| (-x * Reach::PART).mul_add(f32::from(cosine(row)), limit);
+            let limit = -product(0.0);
+            let reach = Reach { x_scale: 1.0, x_base: x, h_scale: 0.0, h_base: 0.0, square: 0.9, length: 1.0, limit };
+            for kernels in available() {
+                let reaches = (kernels.sketch)(&block, &[[0; 16]; 16], None, &reach) >> row & 1 == 1;
+                assert_eq!(reaches, product(limit) <= 0.0, "{}, {row}", kernels.level);
+            }
+        }
+    }
+
     fn floats_agree(kernels: &Kernels, x: &[f32], y: &[f32]) {
         let level = kernels.level;
         assert_eq!((kernels.dot)(x, y).to_bits(), (SCALAR.dot)(x, y).to_bits(), "{level}");
@@ -229,7 +272,7 @@ mod tests {
         let bounded = |kernels: &Kernels| {
             let mut bounds = [0.0; BATCH];
             (kernels.code_bounds)(&sums, &[0.99; BATCH], &[0.9; BATCH], &reach, &mut bounds);
-            (bits(&bounds), (kernels.reaching)(&bounds, 0.5))
+            (bits(&bounds), (kernels.reaching)(&bounds, 0.5), (kernels.reaching)(&bounds, bounds[17]))
         };
         assert_eq!(bounded(kernels), bounded(&SCALAR), "{}", kernels.level);
     }
