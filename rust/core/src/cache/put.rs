@@ -179,7 +179,7 @@ impl<F: Face> Store<F> {
             growth += self.more_places() * (size_of::<Option<Node>>() + FIRST / 2) + FIRST;
         }
         if is_new && is_full(&self.keys) {
-            growth += self.keys.allocation_size() + FIRST;
+            growth += self.keys.allocation_size() + FIRST + 4 * size_of::<Handle<F>>();
         }
         if has_deadline && self.expiry.is_full() {
             growth += self.expiry.bytes() + FIRST;
