@@ -98,7 +98,27 @@ def test_gate_takes_any_text_either_way_round(a: str, b: str) -> None:
     assert rolecore.gate(lone, lone)
 
 
-@pytest.mark.parametrize("piece", ["what is like ", "f(a, ", "except ", "除", "開", "two hundred ", "“", '"', "一", "一百", "a-", "不", "'", "1,000", "a.", "好不"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "what is like ",
+        "f(a, ",
+        "except ",
+        "除",
+        "開",
+        "two hundred ",
+        "“",
+        '"',
+        "一",
+        "一百",
+        "a-",
+        "不",
+        "'",
+        "1,000",
+        "a.",
+        "好不",
+    ],
+)
 def test_gate_on_long_monotonous_text_takes_no_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     began = time.process_time()
