@@ -8,7 +8,7 @@ use super::face::{Face, Handle};
 use super::item::Item;
 use super::space::{Held, Rows, Scope, Space};
 use super::store::{Busy, Node, Store};
-use super::table::{is_full, reserve_one};
+use super::table::{growth_when_full, is_full, reserve_one};
 use crate::error::{Error, Result};
 
 /// Most entries: their numbers have 32 bits, and one stands for none.
@@ -179,7 +179,7 @@ impl<F: Face> Store<F> {
             growth += self.more_places() * (size_of::<Option<Node>>() + FIRST / 2) + FIRST;
         }
         if is_new && is_full(&self.keys) {
-            growth += self.keys.allocation_size() + FIRST + 4 * size_of::<Handle<F>>();
+            growth += growth_when_full(&self.keys);
         }
         if has_deadline && self.expiry.is_full() {
             growth += self.expiry.bytes() + FIRST;

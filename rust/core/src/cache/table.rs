@@ -18,6 +18,12 @@ pub(super) fn is_full<T>(table: &HashTable<T>) -> bool {
     2 * (table.len() + 1) > places(table)
 }
 
+/// By how many bytes [`reserve_one`] makes a full one grow, at most: it doubles, the first time to four.
+pub(super) fn growth_when_full<T>(table: &HashTable<T>) -> usize {
+    const CONTROL: usize = 64;
+    table.allocation_size() + if table.num_buckets() < 4 { 4 * size_of::<T>() + CONTROL } else { CONTROL }
+}
+
 /// How many entries fit, removed ones included: seven of eight buckets, all but one of fewer than nine.
 fn places<T>(table: &HashTable<T>) -> usize {
     match table.num_buckets() {
@@ -44,7 +50,10 @@ mod tests {
                 let hash_of = |key: &u64| hasher.hash_one(key);
                 let (mut table, mut live) = (HashTable::new(), VecDeque::new());
                 for key in 0..20 * n {
+                    let growth = if is_full(&table) { growth_when_full(&table) } else { 0 };
+                    let foretold = table.allocation_size() + growth;
                     reserve_one(&mut table, hash_of);
+                    assert!(table.allocation_size() <= foretold, "{foretold} at {key}");
                     table.insert_unique(hash_of(&key), key, hash_of);
                     live.push_back(key);
                     sizes.extend((key == n).then(|| table.allocation_size()));
