@@ -126,14 +126,20 @@ class Talker:
         row = self.noise.standard_normal(self.shared.shape[2])
         return np.asarray(row / np.linalg.norm(row), np.float32)
 
+    def put_own(self, number: int) -> None:
+        """Own entries are pinned: nobody evicts them."""
+        key, row = f"key{number}", self.unit()
+        self.own[key] = row, f"{self.tenant} {self.draw.random()}"
+        self.cache.put(key, row, self.own[key][1], tenant=self.tenant, pinned=True)
+
     def write(self) -> None:
-        """Change an entry of each tenant. Own ones are pinned: nobody evicts them."""
-        key, row = f"key{self.draw.randrange(self.N_OWN)}", self.unit()
+        """Change an entry of each tenant."""
+        number = self.draw.randrange(self.N_OWN)
         if self.draw.random() < 0.2:
-            assert self.cache.remove(key, tenant=self.tenant) == (self.own.pop(key, None) is not None)
+            is_in = self.own.pop(f"key{number}", None) is not None
+            assert self.cache.remove(f"key{number}", tenant=self.tenant) == is_in
         else:
-            self.own[key] = row, f"{self.tenant} {self.draw.random()}"
-            self.cache.put(key, row, self.own[key][1], tenant=self.tenant, pinned=True)
+            self.put_own(number)
         number, version = self.draw.randrange(self.N_SHARED), self.draw.randrange(self.N_VERSIONS)
         if self.draw.random() < 0.1:
             self.cache.remove(f"shared{number}", tenant="shared")
@@ -207,6 +213,11 @@ def test_threads_that_read_and_write_for_long_find_what_is_there(policy: str) ->
     capacity = n_threads * Talker.N_OWN + n_unpinned
     cache = VectorCache(dim, capacity=capacity, policy=policy, time_to_live_s=10_000)
     talkers = [Talker(me, cache, shared) for me in range(n_threads)]
+    for number, versions in enumerate(shared):
+        cache.put(f"shared{number}", versions[0], f"{number} 0", tenant="shared", cost=number)
+    for talker in talkers:
+        for number in range(Talker.N_OWN):
+            talker.put_own(number)
     end = time.monotonic() + SOAK_S
     run_threads(lambda me: talkers[me].run_until(end), n_threads)
     assert min(talker.n_checked for talker in talkers) > 0
