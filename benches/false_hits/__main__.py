@@ -83,13 +83,13 @@ def embedders() -> list[rolecore.Embedder]:
 
 
 def rows(pairs: Sequence[Pair]) -> list[tuple[str, list[bool]]]:
-    """Return the rows of a table: by kind, by language, by half, all; which pairs each is of."""
+    """Return the rows of a table that have pairs: by kind, by language, by half, all; which pairs each is of."""
     found = [(kind, [pair.kind == kind for pair in pairs]) for kind in dict.fromkeys(pair.kind for pair in pairs)]
     found += [
         (name, [pair.language == code for pair in pairs]) for code, name in (("en", "English"), ("zh", "Chinese"))
     ]
     found += [(name, [pair.half == half for pair in pairs]) for half, name in ((0, "half in sight"), (1, "held out"))]
-    return [*found, ("all", [True] * len(pairs))]
+    return [(name, picked) for name, picked in [*found, ("all", [True] * len(pairs))] if any(picked)]
 
 
 def line(name: str, passing: list[bool], near: list[bool]) -> str:
