@@ -75,6 +75,7 @@ pub struct History {
     messages: Vec<Message>,
     message_tokens: Vec<u64>,
     is_dropped: Vec<bool>,
+    is_pinned: Vec<bool>,
     groups: Vec<Group>,
     turn_starts: Vec<usize>,
     repairs: Vec<Repair>,
@@ -98,6 +99,7 @@ impl History {
             messages: Vec::new(),
             message_tokens: Vec::new(),
             is_dropped: Vec::new(),
+            is_pinned: Vec::new(),
             groups: Vec::new(),
             turn_starts: Vec::new(),
             repairs: Vec::new(),
@@ -126,6 +128,7 @@ impl History {
         self.has_tools |= !message.tool_calls.is_empty();
         self.tokens += tokens;
         self.is_dropped.push(is_orphan);
+        self.is_pinned.push(pin);
         if is_orphan {
             self.repairs.push(Repair { index, removed_calls: None });
         }
@@ -229,6 +232,11 @@ impl History {
     /// Message `index`, as it was appended.
     pub fn message(&self, index: usize) -> Option<&Message> {
         self.messages.get(index)
+    }
+
+    /// Whether message `index` was appended with a pin, which keeps its whole group.
+    pub(crate) fn is_pinned(&self, index: usize) -> bool {
+        self.is_pinned[index]
     }
 
     /// Tokens of all messages as they were appended, orphans included, reply priming not.

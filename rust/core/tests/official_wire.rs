@@ -1,0 +1,56 @@
+//! The official library writes and reads the schemas in fbs/ as they are described there.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is wrong")]
+
+mod wire;
+
+use flatbuffers::FlatBufferBuilder;
+use wire::snapshot::{Role, Snapshot, SnapshotArgs, ToolCall, ToolCallArgs, Turn, TurnArgs};
+use wire::snapshot::{finish_snapshot_buffer, root_as_snapshot, snapshot_buffer_has_identifier};
+
+#[test]
+fn snapshot_comes_back_as_it_was_written() {
+    let mut out = FlatBufferBuilder::new();
+    let call = ToolCallArgs {
+        id: Some(out.create_string("call-1")),
+        name: Some(out.create_string("look_up")),
+        arguments: Some(out.create_string("{\"id\": 7}")),
+        ..ToolCallArgs::default()
+    };
+    let call = ToolCall::create(&mut out, &call);
+    let turn = TurnArgs {
+        role: Role::Assistant,
+        tool_calls: Some(out.create_vector(&[call])),
+        tokens: 12,
+        is_pinned: true,
+        time_ms: 1_700_000_000_000,
+        ..TurnArgs::default()
+    };
+    let turn = Turn::create(&mut out, &turn);
+    let session = SnapshotArgs {
+        session_id: Some(out.create_string("灯笼")),
+        turns: Some(out.create_vector(&[turn])),
+        vector_dim: 2,
+        vectors: Some(out.create_vector(&[0.5_f32, -1.0, 1.0, 0.0])),
+        payload: Some(out.create_vector(b"\0\xFF")),
+        ..SnapshotArgs::default()
+    };
+    let session = Snapshot::create(&mut out, &session);
+    finish_snapshot_buffer(&mut out, session);
+
+    let bytes = out.finished_data();
+    assert!(snapshot_buffer_has_identifier(bytes));
+    assert_eq!(&bytes[4..8], b"RCSS");
+
+    let session = root_as_snapshot(bytes).unwrap();
+    assert_eq!((session.version(), session.created_ms(), session.summary()), (1, 0, None));
+    assert_eq!(session.session_id(), Some("灯笼"));
+    assert_eq!(session.vectors().unwrap().iter().collect::<Vec<_>>(), [0.5, -1.0, 1.0, 0.0]);
+    assert_eq!(session.payload().unwrap().bytes(), b"\0\xFF");
+
+    let turn = session.turns().unwrap().get(0);
+    assert_eq!((turn.role(), turn.text(), turn.tokens()), (Role::Assistant, None, 12));
+    assert_eq!((turn.is_pinned(), turn.time_ms()), (true, 1_700_000_000_000));
+    let call = turn.tool_calls().unwrap().get(0);
+    assert_eq!((call.id(), call.name(), call.arguments()), (Some("call-1"), Some("look_up"), Some("{\"id\": 7}")));
+    assert_eq!((call.is_custom(), call.extra()), (false, None));
+}

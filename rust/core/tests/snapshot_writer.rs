@@ -1,0 +1,406 @@
+//! What `codec::Plan` writes is a legal snapshot by the official verifier, and the official library reads in it what was given.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is wrong")]
+
+mod wire;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use flatbuffers::Table;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use rolecore_core::codec::{Plan, SnapshotParts, ToolCallParts, TurnParts, Turns};
+use rolecore_core::{Counted, Error, History, Message, Part, Result, Role, Tokenizer, ToolCall};
+use wire::snapshot as official;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Call {
+    texts: [Option<String>; 4],
+    is_custom: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Said {
+    role: Role,
+    texts: [Option<String>; 6],
+    calls: Option<Vec<Call>>,
+    tokens: u32,
+    is_pinned: bool,
+    time_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Session {
+    texts: [Option<String>; 4],
+    turns: Talk,
+    vector_dim: u32,
+    /// By their bits, so that NaN is itself.
+    vectors: Vec<u32>,
+    payload: Option<Vec<u8>>,
+    times_ms: [i64; 2],
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Talk(Vec<Said>);
+
+impl Turns for Talk {
+    fn n_turns(&self) -> usize {
+        self.0.len()
+    }
+
+    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
+        let said = self.0.get(index).ok_or_else(|| Error::Codec("no such turn".into()))?;
+        let [text, parts, name, refusal, tool_call_id, extra] = said.texts.each_ref().map(Option::as_deref);
+        let n_tool_calls = said.calls.as_ref().map(Vec::len);
+        let Said { role, tokens, is_pinned, time_ms, .. } = *said;
+        Ok(TurnParts {
+            role,
+            text,
+            parts,
+            name,
+            refusal,
+            n_tool_calls,
+            tool_call_id,
+            extra,
+            tokens,
+            is_pinned,
+            time_ms,
+        })
+    }
+
+    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
+        let call = self.0[turn].calls.as_ref().and_then(|calls| calls.get(call));
+        let call = call.ok_or_else(|| Error::Codec("no such call".into()))?;
+        let [id, name, arguments, extra] = call.texts.each_ref().map(Option::as_deref);
+        Ok(ToolCallParts { id, name, arguments, is_custom: call.is_custom, extra })
+    }
+}
+
+/// Gives one talk when it is first asked for turns and another from then on.
+struct Fickle<'a> {
+    talks: [&'a Talk; 2],
+    is_second: Cell<bool>,
+}
+
+impl Fickle<'_> {
+    fn talk(&self) -> &Talk {
+        self.talks[usize::from(self.is_second.get())]
+    }
+}
+
+impl Turns for Fickle<'_> {
+    fn n_turns(&self) -> usize {
+        self.talk().n_turns()
+    }
+
+    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
+        self.talk().turn(index)
+    }
+
+    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
+        self.talk().call(turn, call)
+    }
+}
+
+fn parts<'a, T: Turns + ?Sized>(session: &'a Session, turns: &'a T, vectors: &'a [f32]) -> SnapshotParts<'a, T> {
+    let [session_id, role, tokenizer, summary] = session.texts.each_ref().map(Option::as_deref);
+    let [created_ms, updated_ms] = session.times_ms;
+    let payload = session.payload.as_deref();
+    let vector_dim = session.vector_dim;
+    SnapshotParts { session_id, role, tokenizer, turns, summary, vector_dim, vectors, payload, created_ms, updated_ms }
+}
+
+/// Writes over bytes that are all `before`.
+fn write<T: Turns + ?Sized>(parts: &SnapshotParts<'_, T>, before: u8) -> Vec<u8> {
+    let plan = Plan::new(parts).unwrap();
+    let mut out = vec![before; plan.len()];
+    plan.write(&mut out).unwrap();
+    out
+}
+
+fn encode(session: &Session, before: u8) -> Vec<u8> {
+    let vectors: Vec<f32> = session.vectors.iter().map(|&bits| f32::from_bits(bits)).collect();
+    write(&parts(session, &session.turns, &vectors), before)
+}
+
+fn decode(bytes: &[u8]) -> Session {
+    assert!(official::snapshot_buffer_has_identifier(bytes));
+    let snapshot = official::root_as_snapshot(bytes).unwrap();
+    assert_eq!(snapshot.version(), 1);
+    let texts = [snapshot.session_id(), snapshot.role(), snapshot.tokenizer(), snapshot.summary()];
+    let vectors = snapshot.vectors().into_iter().flatten().map(f32::to_bits).collect();
+    Session {
+        texts: texts.map(|text| text.map(str::to_owned)),
+        turns: Talk(snapshot.turns().into_iter().flatten().map(said).collect()),
+        vector_dim: snapshot.vector_dim(),
+        vectors,
+        payload: snapshot.payload().map(|payload| payload.bytes().to_vec()),
+        times_ms: [snapshot.created_ms(), snapshot.updated_ms()],
+    }
+}
+
+fn said(turn: official::Turn<'_>) -> Said {
+    let texts = [turn.text(), turn.parts(), turn.name(), turn.refusal(), turn.tool_call_id(), turn.extra()];
+    let call = |call: official::ToolCall<'_>| Call {
+        texts: [call.id(), call.name(), call.arguments(), call.extra()].map(|text| text.map(str::to_owned)),
+        is_custom: call.is_custom(),
+    };
+    Said {
+        role: Role::parse(&turn.role().variant_name().unwrap().to_lowercase()).unwrap(),
+        texts: texts.map(|text| text.map(str::to_owned)),
+        calls: turn.tool_calls().map(|calls| calls.iter().map(call).collect()),
+        tokens: turn.tokens(),
+        is_pinned: turn.is_pinned(),
+        time_ms: turn.time_ms(),
+    }
+}
+
+fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
+    bytes[at..at + width].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+/// Where a table and its vtable lie.
+fn place(bytes: &[u8], table: Table<'_>) -> (usize, Range<usize>) {
+    let start = table.loc();
+    let back = i32::from_le_bytes(bytes[start..start + 4].try_into().unwrap());
+    let vtable = start.checked_add_signed(-isize::try_from(back).unwrap()).unwrap();
+    (start, vtable..vtable + usize::try_from(number(bytes, vtable, 2)).unwrap())
+}
+
+fn tables(bytes: &[u8]) -> Vec<(usize, Range<usize>)> {
+    let snapshot = official::root_as_snapshot(bytes).unwrap();
+    let mut tables = vec![place(bytes, snapshot._tab)];
+    for turn in snapshot.turns().into_iter().flatten() {
+        tables.push(place(bytes, turn._tab));
+        tables.extend(turn.tool_calls().into_iter().flatten().map(|call| place(bytes, call._tab)));
+    }
+    tables
+}
+
+fn text() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![Just(String::new()), "[a-z]{1,9}", "[\u{4e00}-\u{9fff}]{1,20}", ".{0,60}", any::<String>()]
+}
+
+fn texts<const N: usize>() -> impl Strategy<Value = [Option<String>; N]> {
+    proptest::array::uniform(option::of(text()))
+}
+
+fn turn() -> impl Strategy<Value = Said> {
+    let role = (0..Role::ALL.len()).prop_map(|i| Role::ALL[i]);
+    let call = (texts(), any::<bool>()).prop_map(|(texts, is_custom)| Call { texts, is_custom });
+    let tokens = prop_oneof![Just(0), any::<u32>()];
+    let time_ms = prop_oneof![Just(0), any::<i64>()];
+    (role, texts(), option::of(vec(call, 0..4)), tokens, any::<bool>(), time_ms).prop_map(
+        |(role, texts, calls, tokens, is_pinned, time_ms)| Said { role, texts, calls, tokens, is_pinned, time_ms },
+    )
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    let vectors = (0_usize..20, 0_usize..8).prop_flat_map(|(dim, n)| (Just(dim), vec(any::<u32>(), dim * n)));
+    let time_ms = || prop_oneof![Just(0), any::<i64>()];
+    let turns = prop_oneof![vec(turn(), 0..3), vec(turn(), 0..=50)];
+    (texts(), turns, vectors, option::of(vec(any::<u8>(), 0..40)), [time_ms(), time_ms()]).prop_map(
+        |(texts, turns, (dim, vectors), payload, times_ms)| Session {
+            texts,
+            turns: Talk(turns),
+            vector_dim: u32::try_from(dim).unwrap(),
+            vectors,
+            payload,
+            times_ms,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn official_library_reads_what_was_given(session in session()) {
+        prop_assert_eq!(decode(&encode(&session, 0)), session);
+    }
+
+    #[test]
+    fn every_byte_is_written_and_equal_parts_give_equal_bytes(session in session()) {
+        prop_assert_eq!(encode(&session, 0xAA), encode(&session.clone(), 0x55));
+    }
+
+    #[test]
+    fn vectors_lie_at_a_multiple_of_16_and_8_byte_numbers_at_one_of_8(session in session()) {
+        let bytes = encode(&session, 0);
+        let snapshot = official::root_as_snapshot(&bytes).unwrap();
+        if let Some(vectors) = snapshot.vectors() {
+            let first = vectors.bytes().as_ptr().addr() - bytes.as_ptr().addr();
+            prop_assert_eq!(first % 16, 0);
+        }
+        for turn in snapshot.turns().into_iter().flatten().filter(|turn| turn.time_ms() != 0) {
+            let (start, vtable) = place(&bytes, turn._tab);
+            prop_assert_eq!((start as u64 + number(&bytes, vtable.start + 4 + 2 * 10, 2)) % 8, 0);
+        }
+    }
+
+    #[test]
+    fn vtables_come_last_one_for_each_set_of_fields(session in session()) {
+        let bytes = encode(&session, 0);
+        let tables = tables(&bytes);
+        let vtables: BTreeSet<_> = tables.iter().map(|(_, vtable)| (vtable.start, vtable.end)).collect();
+        // They follow each other to the very end, and no two say the same of tables of one kind.
+        let mut at = vtables.first().unwrap().0;
+        for &(start, end) in &vtables {
+            prop_assert_eq!(start, at);
+            at = end;
+        }
+        prop_assert_eq!(at, bytes.len());
+        prop_assert!(tables.iter().all(|(start, _)| *start < vtables.first().unwrap().0));
+        let contents: BTreeSet<_> = vtables.iter().map(|&(start, end)| &bytes[start..end]).collect();
+        prop_assert!(contents.len() + 2 >= vtables.len());
+    }
+
+    #[test]
+    fn turns_that_change_between_the_passes_are_refused_or_written_whole(session in session(), other in vec(turn(), 0..4), same: bool) {
+        let mut other = Talk(other);
+        if same {
+            other.0.splice(0..0, session.turns.0.iter().rev().cloned());
+        }
+        let turns = Fickle { talks: [&session.turns, &other], is_second: Cell::new(false) };
+        let session = Session { vectors: Vec::new(), ..session.clone() };
+        let parts = parts(&session, &turns, &[]);
+        let plan = Plan::new(&parts).unwrap();
+        turns.is_second.set(true);
+        let mut out = vec![0xAA; plan.len()];
+        match plan.write(&mut out) {
+            Ok(()) => prop_assert_eq!(decode(&out).turns.0.len(), session.turns.0.len()),
+            Err(error) => prop_assert!(matches!(error, Error::Codec(_))),
+        }
+    }
+}
+
+const EMPTY: Session = Session {
+    texts: [const { None }; 4],
+    turns: Talk(Vec::new()),
+    vector_dim: 0,
+    vectors: Vec::new(),
+    payload: None,
+    times_ms: [0; 2],
+};
+
+#[test]
+fn nothing_takes_the_room_of_nothing() {
+    // The header, the root's offset to its vtable, and a vtable without entries.
+    assert_eq!(encode(&EMPTY, 0), b"\x08\0\0\0RCSS\xFC\xFF\xFF\xFF\x04\0\x04\0");
+}
+
+#[test]
+fn a_buffer_of_another_size_is_refused() {
+    let session = EMPTY;
+    let parts = parts(&session, &session.turns, &[]);
+    let plan = Plan::new(&parts).unwrap();
+    for len in [0, 15, 17] {
+        let error = plan.write(&mut vec![0; len]).unwrap_err();
+        assert_eq!(error, Error::Codec(format!("out has {len} bytes, the snapshot needs 16")));
+    }
+}
+
+#[test]
+fn vectors_that_are_not_whole_are_refused() {
+    for vector_dim in [0, 2] {
+        let session = Session { vector_dim, ..EMPTY };
+        let error = Plan::new(&parts(&session, &session.turns, &[0.5; 3])).unwrap_err();
+        assert!(error.to_string().contains("vectors has 3 numbers"), "{error}");
+        assert!(error.to_string().contains(&format!("vector_dim {vector_dim};")), "{error}");
+    }
+}
+
+/// So many turns of one text.
+struct Repeated<'a>(&'a str, usize);
+
+impl Turns for Repeated<'_> {
+    fn n_turns(&self) -> usize {
+        self.1
+    }
+
+    fn turn(&self, _: usize) -> Result<TurnParts<'_>> {
+        Ok(TurnParts {
+            role: Role::User,
+            text: Some(self.0),
+            parts: None,
+            name: None,
+            refusal: None,
+            n_tool_calls: None,
+            tool_call_id: None,
+            extra: None,
+            tokens: 0,
+            is_pinned: false,
+            time_ms: 0,
+        })
+    }
+
+    fn call(&self, _: usize, _: usize) -> Result<ToolCallParts<'_>> {
+        unreachable!("no turn has calls")
+    }
+}
+
+#[test]
+fn two_gigabytes_are_too_many() {
+    let text = "x".repeat((1 << 20) - 17);
+    // Each turn: a table of 8, the text's length, the text with its NUL, and 4 for the turn's offset: 2^20.
+    let len_of = |n| Plan::new(&parts(&EMPTY, &Repeated(&text, n), &[])).map(|plan| plan.len());
+    let small = len_of(1).unwrap();
+    assert_eq!(len_of(2047).unwrap(), small + 2046 * (1 << 20));
+    let error = len_of(2048).unwrap_err().to_string();
+    assert!(error.contains(&format!("{} bytes, the limit is 2147483647;", small + 2047 * (1 << 20))), "{error}");
+}
+
+fn history(messages: Vec<(Message, bool)>) -> History {
+    let tokenizer = Tokenizer::named("o200k_base").unwrap();
+    let mut history = History::new(Arc::clone(&tokenizer));
+    for (message, pin) in messages {
+        history.push(Counted::new(message, &tokenizer).unwrap(), pin);
+    }
+    history
+}
+
+#[test]
+fn a_history_is_written_as_it_holds_its_messages() {
+    let call = |id: &str| ToolCall { id: id.into(), name: "look_up".into(), arguments: "{\"id\": 7}".into() };
+    let messages = vec![
+        (Message::text(Role::System, "Be brief."), false),
+        (Message { name: Some("Ana".into()), ..Message::text(Role::User, "我的灯笼呢？") }, true),
+        (
+            Message { parts: Vec::new(), tool_calls: vec![call("a"), call("b")], ..Message::text(Role::Assistant, "") },
+            false,
+        ),
+        (Message { tool_call_id: Some("a".into()), ..Message::text(Role::Tool, "") }, true),
+        (Message { parts: Vec::new(), refusal: Some("No.".into()), ..Message::text(Role::Assistant, "") }, false),
+    ];
+    let history = history(messages.clone());
+    let tokenizer = history.tokenizer();
+    let mut expected = Vec::new();
+    for (message, is_pinned) in &messages {
+        let text = message.parts.first().map(|part| if let Part::Text(text) = part { text.clone() } else { panic!() });
+        let call = |call: &ToolCall| Call {
+            texts: [Some(call.id.clone()), Some(call.name.clone()), Some(call.arguments.clone()), None],
+            is_custom: false,
+        };
+        expected.push(Said {
+            role: message.role,
+            texts: [text, None, message.name.clone(), message.refusal.clone(), message.tool_call_id.clone(), None],
+            calls: (!message.tool_calls.is_empty()).then(|| message.tool_calls.iter().map(call).collect()),
+            tokens: u32::try_from(message.tokens(tokenizer)).unwrap(),
+            is_pinned: *is_pinned,
+            time_ms: 0,
+        });
+    }
+    assert_eq!(decode(&write(&parts(&EMPTY, &history, &[]), 0)).turns.0, expected);
+}
+
+#[test]
+fn a_history_does_not_write_parts_that_it_does_not_keep() {
+    let image = Message { parts: vec![Part::Image { low_detail: true, size: None }], ..Message::text(Role::User, "") };
+    let two = Message { parts: vec![Part::Text("a".into()), Part::Text("b".into())], ..Message::text(Role::User, "") };
+    for odd in [image, two] {
+        let history = history(vec![(Message::text(Role::User, "hello"), false), (odd, false)]);
+        let error = Plan::new(&parts(&EMPTY, &history, &[])).unwrap_err();
+        assert!(matches!(&error, Error::Codec(why) if why.starts_with("message 1 has a list of parts")), "{error}");
+    }
+}
