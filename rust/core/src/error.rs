@@ -31,6 +31,8 @@ pub enum Error {
     Tokenizer(String),
     /// A vector, key or value that a cache does not take, or a snapshot that is not one.
     Cache(String),
+    /// Bytes that are no snapshot, a damaged one or a newer one, or a session that a snapshot cannot hold.
+    Codec(String),
     /// The operating system refuses to read or write a file.
     Os {
         /// Its number for the reason, where there is one.
@@ -51,9 +53,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Argument(why) | Self::Tokenizer(why) | Self::Cache(why) | Self::Message { index: None, why } => {
-                f.write_str(why)
-            }
+            Self::Argument(why)
+            | Self::Tokenizer(why)
+            | Self::Cache(why)
+            | Self::Codec(why)
+            | Self::Message { index: None, why } => f.write_str(why),
             Self::Os { why, path, .. } => write!(f, "{}: {why}", path.display()),
             Self::Message { index: Some(index), why } => write!(f, "message {index}: {why}"),
             Self::Budget { needed, budget } => write!(
