@@ -4,6 +4,7 @@
 //! appended to a [`History`], and [`History::fit`] chooses which of them make the best legal window under a budget.
 
 pub mod cache;
+pub mod codec;
 mod compress;
 mod cut;
 pub mod embed;
