@@ -29,6 +29,7 @@ CAUGHT_AS: dict[str, type[Exception]] = {
     "ArgumentError": ValueError,
     "BudgetError": ValueError,
     "CacheError": ValueError,
+    "CodecError": ValueError,
     "MessageError": ValueError,
     "TokenizerError": ValueError,
     "MissingExtraError": ImportError,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
     from rolecore.errors import CacheError as CacheError
+    from rolecore.errors import CodecError as CodecError
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
     from rolecore.errors import RateLimitError as RateLimitError
@@ -58,6 +59,7 @@ _HOME = {
     "ArgumentError": "errors",
     "BudgetError": "errors",
     "CacheError": "errors",
+    "CodecError": "errors",
     "MessageError": "errors",
     "MissingExtraError": "errors",
     "RateLimitError": "errors",

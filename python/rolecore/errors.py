@@ -59,6 +59,10 @@ class CacheError(RolecoreError, ValueError):
     """A vector, key or value is not one a cache takes, or a snapshot of a cache is damaged."""
 
 
+class CodecError(RolecoreError, ValueError):
+    """Bytes are no snapshot, a damaged or a newer one, or a session is not one that a snapshot can hold."""
+
+
 class MissingExtraError(RolecoreError, ImportError):
     """An optional package is needed; the message names the pip extra that brings it."""
 

@@ -11,6 +11,7 @@ use rolecore_core::Error;
 import_exception!(rolecore.errors, ArgumentError);
 import_exception!(rolecore.errors, BudgetError);
 import_exception!(rolecore.errors, CacheError);
+import_exception!(rolecore.errors, CodecError);
 import_exception!(rolecore.errors, MessageError);
 import_exception!(rolecore.errors, TokenizerError);
 
@@ -30,6 +31,7 @@ impl From<CoreError> for PyErr {
             Error::Argument(_) => ArgumentError::new_err(message),
             Error::Budget { needed, budget } => BudgetError::new_err((message, needed, budget)),
             Error::Cache(_) => CacheError::new_err(message),
+            Error::Codec(_) => CodecError::new_err(message),
             // Python chooses the subclass by the number, FileNotFoundError and the like.
             Error::Os { errno: Some(errno), path, .. } => Python::attach(|py| {
                 let why = py.import("os").and_then(|os| os.call_method1("strerror", (errno,)));

@@ -1,0 +1,111 @@
+//! The layout of a snapshot: fbs/snapshot.fbs in numbers.
+
+/// The version of the schema that this release writes, and the newest that it reads.
+pub const VERSION: u16 = 1;
+
+/// At bytes 4 to 8 of a snapshot, after the root's offset.
+pub(super) const IDENTIFIER: [u8; 4] = *b"RCSS";
+
+/// Bytes before which no table lies: the root's offset and the identifier.
+pub(super) const HEADER: usize = 8;
+
+/// Bytes of a length, and of an offset.
+pub(super) const WORD: usize = 4;
+
+/// Bytes before a vtable's first entry: its own length and its tables'.
+pub(super) const VTABLE_HEADER: usize = 4;
+
+/// Bytes a buffer may have: offsets to vtables are signed.
+pub(super) const MOST_BYTES: usize = i32::MAX as usize;
+
+/// One field of a table.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    /// Its entry in vtables, from 0.
+    pub(super) slot: usize,
+    pub(super) kind: Kind,
+}
+
+/// What a field holds; all but scalars and roles are offsets to it.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A number of as many bytes.
+    Scalar(usize),
+    /// A byte that is an index into `Role::ALL`.
+    Role,
+    Text,
+    /// Numbers of as many bytes each.
+    Numbers(usize),
+    /// Tables of these fields.
+    Tables(&'static [&'static Field]),
+}
+
+impl Kind {
+    /// Bytes of the field in its table.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Scalar(size) => *size,
+            Self::Role => 1,
+            Self::Text | Self::Numbers(_) | Self::Tables(_) => WORD,
+        }
+    }
+}
+
+/// Constants in the order of the schema, which is that of their slots, and the list of them.
+macro_rules! fields {
+    ($($constant:ident = $name:literal, $kind:expr;)*) => {
+        fields!(@ 0; $($constant = $name, $kind;)*);
+        pub(in super::super) const ALL: &[&Field] = &[$(&$constant),*];
+    };
+    (@ $slot:expr; $constant:ident = $name:literal, $kind:expr; $($rest:tt)*) => {
+        pub(in super::super) static $constant: Field = Field { name: $name, slot: $slot, kind: $kind };
+        fields!(@ $slot + 1; $($rest)*);
+    };
+    (@ $slot:expr;) => {};
+}
+
+pub(super) mod tool_call {
+    use super::{Field, Kind};
+    fields! {
+        ID = "id", Kind::Text;
+        NAME = "name", Kind::Text;
+        ARGUMENTS = "arguments", Kind::Text;
+        IS_CUSTOM = "is_custom", Kind::Scalar(1);
+        EXTRA = "extra", Kind::Text;
+    }
+}
+
+pub(super) mod turn {
+    use super::{Field, Kind, tool_call};
+    fields! {
+        ROLE = "role", Kind::Role;
+        TEXT = "text", Kind::Text;
+        PARTS = "parts", Kind::Text;
+        NAME = "name", Kind::Text;
+        REFUSAL = "refusal", Kind::Text;
+        TOOL_CALLS = "tool_calls", Kind::Tables(tool_call::ALL);
+        TOOL_CALL_ID = "tool_call_id", Kind::Text;
+        EXTRA = "extra", Kind::Text;
+        TOKENS = "tokens", Kind::Scalar(4);
+        IS_PINNED = "is_pinned", Kind::Scalar(1);
+        TIME_MS = "time_ms", Kind::Scalar(8);
+    }
+}
+
+pub(super) mod snapshot {
+    use super::{Field, Kind, turn};
+    fields! {
+        VERSION = "version", Kind::Scalar(2);
+        SESSION_ID = "session_id", Kind::Text;
+        ROLE = "role", Kind::Text;
+        TOKENIZER = "tokenizer", Kind::Text;
+        TURNS = "turns", Kind::Tables(turn::ALL);
+        SUMMARY = "summary", Kind::Text;
+        VECTOR_DIM = "vector_dim", Kind::Scalar(4);
+        VECTORS = "vectors", Kind::Numbers(4);
+        PAYLOAD = "payload", Kind::Numbers(1);
+        CREATED_MS = "created_ms", Kind::Scalar(8);
+        UPDATED_MS = "updated_ms", Kind::Scalar(8);
+    }
+}

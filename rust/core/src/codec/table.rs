@@ -1,0 +1,214 @@
+//! Hops from table to field to vector through bytes that nobody has checked: each is checked, and none walks.
+
+use std::fmt::{self, Display};
+use std::str;
+
+use super::format::{Field, MOST_BYTES, VTABLE_HEADER, WORD};
+use crate::error::{Error, Result};
+use crate::message::Role;
+
+/// Which table of a snapshot, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Snapshot,
+    Turn(usize),
+    /// Of the turn before it.
+    ToolCall(usize, usize),
+}
+
+impl Place {
+    /// An element of the table's list of tables; none has two.
+    fn element(self, index: usize) -> Self {
+        match self {
+            Self::Snapshot => Self::Turn(index),
+            Self::Turn(turn) | Self::ToolCall(turn, _) => Self::ToolCall(turn, index),
+        }
+    }
+
+    /// An error about the table, or about one of its fields, at a byte of the buffer.
+    #[cold]
+    pub(super) fn damaged(self, field: Option<&Field>, at: usize, why: impl Display) -> Error {
+        let table = match self {
+            Self::Snapshot => "snapshot".to_owned(),
+            Self::Turn(turn) => format!("turns[{turn}]"),
+            Self::ToolCall(turn, call) => format!("turns[{turn}].tool_calls[{call}]"),
+        };
+        let path = match (field, self) {
+            (None, _) => table,
+            (Some(field), Self::Snapshot) => field.name.to_owned(),
+            (Some(field), _) => format!("{table}.{}", field.name),
+        };
+        Error::Codec(format!("{path} at byte {at}: {why}; the snapshot is damaged, take another copy of it"))
+    }
+}
+
+/// As many bytes, if the buffer has them there.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+/// A length or an offset.
+fn word(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u32::from_le_bytes(array(bytes, at)?) as usize)
+}
+
+/// A table whose vtable is in the buffer; what its entries say is not checked.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    /// The whole buffer, of at most `MOST_BYTES`, so that a position and a vtable's entry make no sum that overflows.
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    pub(super) vtable_at: usize,
+    vtable: &'a [u8],
+    pub(super) place: Place,
+}
+
+impl fmt::Debug for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at byte {}", self.place, self.at)
+    }
+}
+
+impl<'a> Table<'a> {
+    /// The table that the offset at the buffer's beginning leads to.
+    pub(super) fn root(bytes: &'a [u8]) -> Result<Self> {
+        debug_assert!(bytes.len() <= MOST_BYTES, "whoever opens a buffer checks its size");
+        Self::follow(bytes, 0, Place::Snapshot)
+    }
+
+    /// The table that the offset at a byte leads to.
+    fn follow(bytes: &'a [u8], from: usize, place: Place) -> Result<Self> {
+        let n_bytes = bytes.len();
+        let at = word(bytes, from).and_then(|offset| from.checked_add(offset)).filter(|&at| at < n_bytes);
+        let at = at.ok_or_else(|| place.damaged(None, from, past_end("its offset", n_bytes)))?;
+        let damaged = |why| place.damaged(None, at, past_end(why, n_bytes));
+        let to_vtable = array(bytes, at).map(i32::from_le_bytes).ok_or_else(|| damaged("the table"))?;
+        let vtable_at = (to_vtable as isize).checked_neg().and_then(|back| at.checked_add_signed(back));
+        let vtable_at = vtable_at.ok_or_else(|| place.damaged(None, at, "its vtable is before the buffer"))?;
+        let len = array(bytes, vtable_at).map(u16::from_le_bytes).ok_or_else(|| damaged("its vtable"))?;
+        if usize::from(len) < VTABLE_HEADER || len % 2 != 0 {
+            let why = format!("its vtable has {len} bytes, it must have an even number of at least {VTABLE_HEADER}");
+            return Err(place.damaged(None, vtable_at, why));
+        }
+        let vtable = bytes.get(vtable_at..vtable_at + usize::from(len)).ok_or_else(|| damaged("its vtable"))?;
+        Ok(Self { bytes, at, vtable_at, vtable, place })
+    }
+
+    /// An error about one of its fields.
+    pub(super) fn damaged(&self, field: &Field, at: usize, why: impl Display) -> Error {
+        self.place.damaged(Some(field), at, why)
+    }
+
+    /// Bytes of its fields and of its offset to the vtable, by the vtable.
+    pub(super) fn size(&self) -> usize {
+        array(self.vtable, 2).map_or(0, |size| u16::from_le_bytes(size).into())
+    }
+
+    /// Bytes from the table to a field, where it has that field.
+    pub(super) fn entry(&self, field: &Field) -> Option<usize> {
+        let entry = u16::from_le_bytes(array(self.vtable, VTABLE_HEADER + 2 * field.slot)?);
+        (entry != 0).then_some(entry.into())
+    }
+
+    fn scalar<const N: usize>(&self, field: &Field) -> Result<Option<[u8; N]>> {
+        debug_assert_eq!(field.kind.size(), N, "{} is read by another size", field.name);
+        let Some(entry) = self.entry(field) else { return Ok(None) };
+        let at = self.at + entry;
+        let value = array(self.bytes, at).ok_or_else(|| self.damaged(field, at, past_end("it", self.bytes.len())))?;
+        Ok(Some(value))
+    }
+
+    /// Any byte but 0 is true, as for every reader of the format.
+    pub(super) fn bool(&self, field: &Field) -> Result<bool> {
+        Ok(self.scalar(field)?.is_some_and(|[value]| value != 0))
+    }
+
+    pub(super) fn u16(&self, field: &Field, default: u16) -> Result<u16> {
+        Ok(self.scalar(field)?.map_or(default, u16::from_le_bytes))
+    }
+
+    pub(super) fn u32(&self, field: &Field) -> Result<u32> {
+        Ok(self.scalar(field)?.map_or(0, u32::from_le_bytes))
+    }
+
+    pub(super) fn i64(&self, field: &Field) -> Result<i64> {
+        Ok(self.scalar(field)?.map_or(0, i64::from_le_bytes))
+    }
+
+    pub(super) fn role(&self, field: &Field) -> Result<Role> {
+        let Some([value]) = self.scalar(field)? else { return Ok(Role::User) };
+        Role::ALL.get(usize::from(value)).copied().ok_or_else(|| {
+            let at = self.at + self.entry(field).unwrap_or(0);
+            self.damaged(field, at, format!("it is {value}, the last role is {}", Role::ALL.len() - 1))
+        })
+    }
+
+    /// A vector of elements of as many bytes.
+    pub(super) fn vector(&self, field: &Field, element: usize) -> Result<Option<Vector<'a>>> {
+        let Some(offset) = self.scalar(field)?.map(u32::from_le_bytes) else { return Ok(None) };
+        let from = self.at + self.entry(field).unwrap_or(0);
+        let n_bytes = self.bytes.len();
+        let leads_out = || self.damaged(field, from, past_end("its offset", n_bytes));
+        let at = from.checked_add(offset as usize).ok_or_else(leads_out)?;
+        let len = word(self.bytes, at).ok_or_else(leads_out)?;
+        let at = at + WORD;
+        let end = len.checked_mul(element).and_then(|size| at.checked_add(size));
+        let elements = end.and_then(|end| self.bytes.get(at..end)).ok_or_else(|| {
+            let why = format!("it has {len} elements of {element} bytes, {} bytes follow", n_bytes - at);
+            self.damaged(field, at - WORD, why)
+        })?;
+        Ok(Some(Vector { at, len, elements }))
+    }
+
+    pub(super) fn text(&self, field: &Field) -> Result<Option<&'a str>> {
+        let Some(vector) = self.vector(field, 1)? else { return Ok(None) };
+        let text = str::from_utf8(vector.elements);
+        let not_text = |error: str::Utf8Error| self.damaged(field, vector.at + error.valid_up_to(), "it is not UTF-8");
+        text.map(Some).map_err(not_text)
+    }
+
+    pub(super) fn tables(&self, field: &Field) -> Result<Option<Tables<'a>>> {
+        let vector = self.vector(field, WORD)?;
+        Ok(vector.map(|Vector { at, len, .. }| Tables { bytes: self.bytes, at, len, place: self.place }))
+    }
+}
+
+/// Elements that are in the buffer, one after another.
+pub(super) struct Vector<'a> {
+    /// Of the first element; the length is before it.
+    pub(super) at: usize,
+    pub(super) len: usize,
+    pub(super) elements: &'a [u8],
+}
+
+/// Offsets to tables; the offsets are in the buffer, where they lead is not checked.
+#[derive(Clone, Copy)]
+pub(super) struct Tables<'a> {
+    bytes: &'a [u8],
+    /// Of the first offset.
+    pub(super) at: usize,
+    pub(super) len: usize,
+    /// Of the table that holds the list.
+    place: Place,
+}
+
+impl fmt::Debug for Tables<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tables at byte {}", self.len, self.at)
+    }
+}
+
+impl<'a> Tables<'a> {
+    pub(super) const NONE: Self = Self { bytes: &[], at: 0, len: 0, place: Place::Snapshot };
+
+    pub(super) fn get(&self, index: usize) -> Result<Table<'a>> {
+        if index >= self.len {
+            return Err(Error::Argument(format!("index is {index}; it must be less than {}", self.len)));
+        }
+        Table::follow(self.bytes, self.at + WORD * index, self.place.element(index))
+    }
+}
+
+fn past_end(what: &str, n_bytes: usize) -> String {
+    format!("{what} leads past the end of the buffer, which has {n_bytes} bytes")
+}
