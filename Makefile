@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -142,6 +142,12 @@ stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi f
 	   grep -v '^def __getattr__(name: str) -> Incomplete' target/stubs/rolecore/_core.pyi; } > target/_core.pyi
 	@$(PY) -m ruff check --quiet --fix-only --unsafe-fixes --select I,F401,D,PYI,UP target/_core.pyi && $(PY) -m ruff format --quiet target/_core.pyi
 	@cmp -s target/_core.pyi $(STUB) || cp target/_core.pyi $(STUB)
+
+# A file a schema: flatc names it, and knows nothing of those whose schema is gone.
+fbs: .venv/.group-fbs ## write the code that reads and writes fbs/*.fbs in the tests, with the pinned flatc
+	@rm -f rust/core/tests/wire/*_generated.rs tests/wire/*_generated.py
+	@.venv/bin/flatc --warnings-as-errors --rust -o rust/core/tests/wire fbs/*.fbs
+	@.venv/bin/flatc --warnings-as-errors --python --gen-onefile -o tests/wire fbs/*.fbs
 
 clean: ## remove .venv, target and the tools' caches
 	@rm -rf .venv .venv-bench .venv-ablation target .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,8 +4,10 @@
 mod wire;
 
 use flatbuffers::FlatBufferBuilder;
+use wire::cache_entry::{CacheEntry, CacheEntryArgs, finish_cache_entry_buffer, root_as_cache_entry};
 use wire::snapshot::{Role, Snapshot, SnapshotArgs, ToolCall, ToolCallArgs, Turn, TurnArgs};
 use wire::snapshot::{finish_snapshot_buffer, root_as_snapshot, snapshot_buffer_has_identifier};
+use wire::task::{Task, TaskArgs, TaskResult, TaskResultArgs, TaskStatus, finish_task_buffer, root_as_task};
 
 #[test]
 fn snapshot_comes_back_as_it_was_written() {
@@ -53,4 +55,54 @@ fn snapshot_comes_back_as_it_was_written() {
     let call = turn.tool_calls().unwrap().get(0);
     assert_eq!((call.id(), call.name(), call.arguments()), (Some("call-1"), Some("look_up"), Some("{\"id\": 7}")));
     assert_eq!((call.is_custom(), call.extra()), (false, None));
+}
+
+#[test]
+fn cache_entry_comes_back_as_it_was_written() {
+    let mut out = FlatBufferBuilder::new();
+    let entry = CacheEntryArgs {
+        key: Some(out.create_string("灯笼")),
+        value_bytes: Some(out.create_vector(b"\0\xFF")),
+        vector: Some(out.create_vector(&[0.6_f32, 0.8])),
+        deadline_ms: 1_700_000_000_000,
+        ..CacheEntryArgs::default()
+    };
+    let entry = CacheEntry::create(&mut out, &entry);
+    finish_cache_entry_buffer(&mut out, entry);
+    assert_eq!(&out.finished_data()[4..8], b"RCCE");
+
+    let entry = root_as_cache_entry(out.finished_data()).unwrap();
+    assert_eq!((entry.version(), entry.key(), entry.value_text()), (1, Some("灯笼"), None));
+    assert_eq!(entry.value_bytes().unwrap().bytes(), b"\0\xFF");
+    assert_eq!(entry.vector().unwrap().iter().collect::<Vec<_>>(), [0.6, 0.8]);
+    assert_eq!((entry.tenant(), entry.model_id(), entry.cost().to_bits()), (None, None, 1_f64.to_bits()));
+    assert_eq!((entry.deadline_ms(), entry.is_pinned()), (1_700_000_000_000, false));
+}
+
+#[test]
+fn task_comes_back_as_it_was_written() {
+    let mut out = FlatBufferBuilder::new();
+    let result = TaskResultArgs {
+        status: TaskStatus::Failed,
+        error: Some(out.create_string("no such model")),
+        ..TaskResultArgs::default()
+    };
+    let result = TaskResult::create(&mut out, &result);
+    let task = TaskArgs {
+        id: Some(out.create_string("t-1")),
+        type_: Some(out.create_string("embed")),
+        payload: Some(out.create_vector(b"\0\xFF")),
+        result: Some(result),
+        ..TaskArgs::default()
+    };
+    let task = Task::create(&mut out, &task);
+    finish_task_buffer(&mut out, task);
+    assert_eq!(&out.finished_data()[4..8], b"RCTK");
+
+    let task = root_as_task(out.finished_data()).unwrap();
+    assert_eq!((task.version(), task.id(), task.type_(), task.deadline_ms()), (1, Some("t-1"), Some("embed"), 0));
+    assert_eq!(task.payload().unwrap().bytes(), b"\0\xFF");
+    let result = task.result().unwrap();
+    assert_eq!((result.status(), result.error()), (TaskStatus::Failed, Some("no such model")));
+    assert!(result.payload().is_none());
 }

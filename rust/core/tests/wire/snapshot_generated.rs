@@ -609,7 +609,7 @@ impl<'a> Snapshot<'a> {
   }
 
 
-  /// The version of this schema that the writer knew; a reader refuses one that is greater than its own. Since 1.
+  /// The least version of this schema that a reader must know to read this rightly; one that knows less refuses it. Since 1.
   #[inline]
   pub fn version(&self) -> u16 {
     // Safety:
