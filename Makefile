@@ -138,7 +138,7 @@ lint-rust: .venv/.made
 stubs: .venv/.group-build .venv/.group-lint ## write python/rolecore/_core.pyi from the Rust sources
 	@$(PY) -m maturin generate-stubs --quiet --locked --profile dev --features stubs -m rust/py/Cargo.toml -i $(PY) -o target/stubs
 	@{ echo '# Made by `make stubs` from the Rust sources in rust/py: change those, not this file.'; echo; \
-	   printf 'import %s\n' collections.abc os typing numpy numpy.typing; \
+	   printf 'import %s\n' collections.abc os typing typing_extensions numpy numpy.typing; \
 	   grep -v '^def __getattr__(name: str) -> Incomplete' target/stubs/rolecore/_core.pyi; } > target/_core.pyi
 	@$(PY) -m ruff check --quiet --fix-only --unsafe-fixes --select I,F401,D,PYI,UP target/_core.pyi && $(PY) -m ruff format --quiet target/_core.pyi
 	@cmp -s target/_core.pyi $(STUB) || cp target/_core.pyi $(STUB)

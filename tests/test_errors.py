@@ -49,6 +49,7 @@ PROVOKED_BY: dict[str, Callable[[], object]] = {
     "Message": lambda: rolecore.History([{"role": "nobody", "content": 7}]),
     "Tokenizer": lambda: rolecore.tokenizer("no such encoding"),
     "Cache": lambda: rolecore.VectorCache(2, capacity=2).put("key", [0, 0]),
+    "Codec": lambda: rolecore.codec.open_snapshot(b""),
     "Os": lambda: rolecore.VectorCache.load(ROOT / "no such file"),
 }
 # What the operating system refuses is Python's own class for it.

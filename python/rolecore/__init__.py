@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rolecore import codec as codec
     from rolecore._core import CUT_KEY as CUT_KEY
     from rolecore._core import CUT_MARK as CUT_MARK
     from rolecore._core import Entry as Entry
@@ -65,6 +66,7 @@ _HOME = {
     "RateLimitError": "errors",
     "RolecoreError": "errors",
     "TokenizerError": "errors",
+    "codec": "codec",
     "CUT_KEY": "_core",
     "CUT_MARK": "_core",
     "Entry": "_core",
@@ -106,7 +108,8 @@ if not TYPE_CHECKING:
         if name == "__version__":
             value: object = import_module("rolecore._core").__version__
         elif name in _HOME:
-            value = getattr(import_module(f"rolecore.{_HOME[name]}"), name)
+            module = import_module(f"rolecore.{_HOME[name]}")
+            value = module if name == "codec" else getattr(module, name)
         else:
             msg = f"module 'rolecore' has no attribute {name!r}"
             raise AttributeError(msg)

@@ -8,6 +8,7 @@ from typing import Any, Final, final
 
 import numpy
 import numpy.typing
+import typing_extensions
 
 CUT_KEY: Final[str]
 CUT_MARK: Final[str]
@@ -371,6 +372,61 @@ class RollingWindow:
         """
 
 @final
+class Snapshot:
+    """A session that is read in place."""
+    @property
+    def nbytes(self, /) -> int:
+        """Bytes of the whole snapshot."""
+    @property
+    def payload(self, /) -> Any | None:
+        """The payload: a read-only memoryview, or None."""
+    @property
+    def role(self, /) -> str:
+        """The role that the session is held with; empty where there is none."""
+    @property
+    def session_id(self, /) -> str:
+        """The session's name; empty where there is none."""
+    @property
+    def summary(self, /) -> str | None:
+        """What turns that were left out come to, or None."""
+    def to_dict(self, /) -> dict[str, typing.Any]:
+        """Return all of it: the fields by name, `messages` as they were encoded, and `pinned`, the indices of those that are.
+
+        Raises:
+            CodecError: it is damaged.
+        """
+    def to_history(self, /, *, tokenizer: str | os.PathLike[str] | Tokenizer | None = None) -> History:
+        """Return the messages and pins as a History, counted anew.
+
+        Args:
+            tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.
+
+        Raises:
+            CodecError: it is damaged. TokenizerError: its tokenizer is unknown here; name one. MessageError: a message is not of
+            the form a chat API takes.
+        """
+    @property
+    def tokenizer(self, /) -> str | None:
+        """The name of the tokenizer that counted, or None."""
+    @property
+    def turns(self, /) -> Turns:
+        """What was said, oldest first: a sequence of Turn."""
+    @property
+    def vectors(self, /) -> Any | None:
+        """The vectors: a read-only float32 array of shape (n, dim), a view wherever the buffer lies right for it; or None."""
+    def verify(self, /) -> None:
+        """Check all of it at once: structure, alignment, texts.
+
+        Raises:
+            CodecError: what is damaged, and where.
+
+        Cost: O(bytes), in bounded depth; the GIL is released.
+        """
+    @property
+    def version(self, /) -> int:
+        """The least version of the schema that a reader has to know."""
+
+@final
 class TokenStream:
     """A growing text and its exact number of tokens.
 
@@ -573,6 +629,44 @@ class Tokenizer:
             >>> rolecore.tokenizer("gpt-4o").truncate("The quick brown fox", 2)
             'The quick'
         """
+
+@final
+class Turn:
+    """A message of a snapshot, read in place."""
+    @property
+    def name(self, /) -> str | None:
+        """The speaker's name, or None."""
+    @property
+    def pinned(self, /) -> bool:
+        """Whether the turn stays in every window."""
+    @property
+    def refusal(self, /) -> str | None:
+        """The text of an assistant's refusal, or None."""
+    @property
+    def role(self, /) -> str:
+        """Who speaks: "system", "developer", "user", "assistant" or "tool"."""
+    @property
+    def text(self, /) -> str | None:
+        """The content, where it is one text; else None."""
+    @property
+    def time_ms(self, /) -> int:
+        """When it was said, in milliseconds since 1970 UTC; 0 where that is unknown."""
+    def to_dict(self, /) -> dict[str, typing.Any]:
+        """Return the message as it was encoded: content, tool calls, unknown keys and all."""
+    @property
+    def tokens(self, /) -> int:
+        """Tokens, as the session's tokenizer counts them with the message's frame; 0 where nobody counted."""
+    @property
+    def tool_call_id(self, /) -> str | None:
+        """Which call a tool's turn answers, or None."""
+
+@final
+class Turns:
+    """Turns of a snapshot: a sequence that makes each when it is asked for."""
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def __iter__(self, /) -> Iterator:
+        """Iterate over the turns, each made when its turn comes."""
+    def __len__(self, /) -> int: ...
 
 @final
 class VectorCache:
@@ -855,6 +949,35 @@ def compute_retain_ratio(used_mem_gb: float, total_mem_gb: float, *, slope: floa
         0.575
     """
 
+def encode_snapshot(
+    history: History | collections.abc.Iterable[dict[str, typing.Any]],
+    *,
+    session_id: str = ...,
+    role: str = ...,
+    summary: str | None = None,
+    vectors: numpy.typing.ArrayLike | None = None,
+    payload: typing_extensions.Buffer | None = None,
+) -> bytes:
+    """Return a session as bytes that `open_snapshot` reads in place.
+
+    Args:
+        history: a History, or an iterable of messages. What of a message has no field of its own is kept as JSON.
+        session_id: the session's name.
+        role: the role that the session is held with.
+        summary: what turns that were left out come to.
+        vectors: float32, shape (n, dim), or anything NumPy makes into it.
+        payload: bytes of your own, or any buffer.
+
+    Returns:
+        The same bytes for the same arguments, in the FlatBuffers format; see docs/codecs.md.
+
+    Raises:
+        CodecError: a text has a lone surrogate, a message is not the same once it was JSON, or all would be 2 GiB or more.
+        ArgumentError: an argument is of a wrong kind.
+
+    Cost: O(bytes), each written once. Messages of a History that are one text, or calls of functions, are not looked at as Python objects.
+    """
+
 def gate(text: str, cached_text: str) -> bool:
     """Return whether two questions that look alike may ask the same.
 
@@ -910,6 +1033,21 @@ def nearest(
     cache: VectorCache, vector: numpy.typing.ArrayLike, threshold: float, *, tenant: str, model_id: str
 ) -> Hit | None:
     """Return what `cache.lookup` returns, counted in nothing: `settle` does that."""
+
+def open_snapshot(buffer: typing_extensions.Buffer, *, copy: bool | None = None) -> Snapshot:
+    """Open a snapshot where it is: nothing is copied, and only what is asked for is read.
+
+    Args:
+        buffer: what `encode_snapshot` returned: bytes, a memoryview, an mmap, any buffer of contiguous bytes.
+        copy: whether to copy it first. None: where it can be written to, since what is read must not change.
+
+    Raises:
+        CodecError: it is no snapshot, or one of a newer version. What is damaged elsewhere is found when it is read, or by `verify`.
+        ArgumentError: it is no such buffer.
+
+    Cost: the same for any size, unless it is copied. The buffer is held as long as anything that came out of it. A file that is
+    cut while it is mapped ends the process, as with any mmap.
+    """
 
 def put_new(cache: VectorCache, key: str, vector: numpy.typing.ArrayLike, *, tenant: str, model_id: str) -> None:
     """Put a vector in without a value, unless its key has an entry."""

@@ -235,7 +235,10 @@ impl History {
     }
 
     /// Whether message `index` was appended with a pin, which keeps its whole group.
-    pub(crate) fn is_pinned(&self, index: usize) -> bool {
+    ///
+    /// # Panics
+    /// When there is no such message.
+    pub fn is_pinned(&self, index: usize) -> bool {
         self.is_pinned[index]
     }
 
@@ -268,7 +271,11 @@ impl History {
         removed.map(|&call| calls[call].tokens(&self.tokenizer)).sum()
     }
 
-    pub(crate) fn message_tokens(&self, index: usize) -> u64 {
+    /// Tokens of message `index` as it was appended.
+    ///
+    /// # Panics
+    /// When there is no such message.
+    pub fn message_tokens(&self, index: usize) -> u64 {
         self.message_tokens[index]
     }
 

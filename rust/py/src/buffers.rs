@@ -1,13 +1,18 @@
-//! A stored row as a read-only NumPy array that copies nothing.
+//! Buffers: stored rows for NumPy, and bytes of others that are read in place; nothing is copied.
 #![allow(unsafe_code, reason = "the buffer protocol is filled in through pointers")]
 
+use std::ops::Range;
 use std::os::raw::c_int;
 use std::sync::Arc;
 
+use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use rolecore_core::cache::Item;
+
+use crate::arguments::wrong_kind;
 
 /// Numbers of a row, held for as long as somebody looks at them.
 #[pyclass(frozen, module = "rolecore")]
@@ -33,4 +38,67 @@ impl Numbers {
         let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 1, flags) };
         if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
+}
+
+/// Bytes of somebody else, held for as long as anything reads them.
+pub(crate) struct Owner(PyBuffer<u8>);
+
+impl Owner {
+    /// Holds a buffer; `copy` says whether as a copy, and None that one is made where the bytes can be written to.
+    pub(crate) fn of(given: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Self> {
+        let py = given.py();
+        let buffer = PyBuffer::<u8>::get(given).ok().filter(|buffer| buffer.is_c_contiguous());
+        let buffer = buffer.ok_or_else(|| wrong_kind(given, "buffer", "contiguous bytes"))?;
+        if copy.unwrap_or(!buffer.readonly()) {
+            let copied = PyBytes::new(py, &buffer.to_vec(py)?);
+            return PyBuffer::get(copied.as_any()).map(Self);
+        }
+        Ok(Self(buffer))
+    }
+
+    /// The bytes. Whoever asked for no copy of what can be written to has been told not to.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let len = self.0.len_bytes();
+        if len == 0 {
+            return &[];
+        }
+        // SAFETY: the buffer is contiguous and has so many bytes, which stay where they are while it is held.
+        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), len) }
+    }
+}
+
+/// Some of an owner's bytes, as a read-only buffer.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Stretch {
+    owner: Arc<Owner>,
+    range: Range<usize>,
+}
+
+impl Stretch {
+    /// `bytes` are some of `owner`'s.
+    pub(crate) fn of(owner: &Arc<Owner>, bytes: &[u8]) -> Self {
+        let start = bytes.as_ptr().addr() - owner.bytes().as_ptr().addr();
+        Self { owner: Arc::clone(owner), range: start..start + bytes.len() }
+    }
+}
+
+#[pymethods]
+impl Stretch {
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let bytes = &slf.get().owner.bytes()[slf.get().range.clone()];
+        // SAFETY: as in `fill`: the view holds `slf`, which holds the owner.
+        unsafe { fill(slf.as_any(), bytes, view, flags) }
+    }
+}
+
+/// Fills in a read-only view of `bytes`.
+///
+/// # Safety
+/// `view` is what Python gives to be filled in, and the bytes stay as long as `holder` lives.
+unsafe fn fill(holder: &Bound<'_, PyAny>, bytes: &[u8], view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+    let len = isize::try_from(bytes.len()).expect("a slice is at most isize::MAX bytes long");
+    let start = bytes.as_ptr().cast_mut().cast();
+    // SAFETY: what the caller answers for.
+    let filled = unsafe { ffi::PyBuffer_FillInfo(view, holder.as_ptr(), start, len, 1, flags) };
+    if filled == 0 { Ok(()) } else { Err(PyErr::fetch(holder.py())) }
 }

@@ -1,5 +1,6 @@
 //! `rolecore.History`: the caller's own message objects beside what the core keeps of them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError};
@@ -15,9 +16,11 @@ use crate::arguments::{flag, one_of, share, string, whole_number, wrong_kind};
 use crate::embedder::{Embedded, Embedder};
 use crate::errors::{ArgumentError, CoreError};
 use crate::message::{parse, parse_all};
+use crate::source::Source;
 use crate::summary::{Answer, ask};
 use crate::text::text_of;
 use crate::tokens::resolve;
+use crate::told::{Told, is_plain};
 use crate::window::{Summary, Window};
 
 /// Above this much text, or this many messages, work is done with the GIL released: below it, releasing costs more.
@@ -49,14 +52,25 @@ pub(crate) struct History {
 pub(crate) struct State {
     pub(crate) core: CoreHistory,
     pub(crate) objects: Vec<Py<PyAny>>,
+    /// Which of them are more than what the core keeps.
+    rich: Vec<usize>,
     pub(crate) embedded: Option<Embedded>,
 }
 
+/// A message as it was given.
+struct Object {
+    given: Py<PyAny>,
+    is_plain: bool,
+}
+
 impl State {
-    fn push_all(&mut self, counted: Vec<(Counted, Py<PyAny>)>, pin: bool) {
+    fn push_all(&mut self, counted: Vec<(Counted, Object)>, pin: bool) {
         for (message, object) in counted {
             self.core.push(message, pin);
-            self.objects.push(object);
+            if !object.is_plain {
+                self.rich.push(self.objects.len());
+            }
+            self.objects.push(object.given);
         }
     }
 }
@@ -79,7 +93,10 @@ impl History {
             None => py.detach(|| CoreTokenizer::named("o200k_base")).map_err(CoreError)?,
         };
         let core = CoreHistory::new(Arc::clone(&tokenizer));
-        let history = Self { tokenizer, state: Mutex::new(State { core, objects: Vec::new(), embedded: None }) };
+        let history = Self {
+            tokenizer,
+            state: Mutex::new(State { core, objects: Vec::new(), rich: Vec::new(), embedded: None }),
+        };
         if let Some(messages) = messages {
             history.extend(messages)?;
         }
@@ -293,6 +310,11 @@ impl History {
 impl History {
     /// Counts all messages, then appends them in one go: either all or, when one is refused, none.
     fn push_all(&self, py: Python<'_>, parsed: Vec<(Message, Py<PyAny>)>, pin: bool) -> PyResult<()> {
+        let object = |(message, given): (Message, Py<PyAny>)| {
+            let is_plain = is_plain(given.bind(py), &message)?;
+            Ok((message, Object { given, is_plain }))
+        };
+        let parsed = parsed.into_iter().map(object).collect::<PyResult<Vec<_>>>()?;
         let bytes: usize = parsed.iter().map(|(message, _)| message.text_bytes()).sum();
         if bytes > DETACH_BYTES {
             py.detach(|| {
@@ -307,9 +329,36 @@ impl History {
         }
     }
 
-    fn count_all(&self, parsed: Vec<(Message, Py<PyAny>)>) -> PyResult<Vec<(Counted, Py<PyAny>)>> {
+    fn count_all(&self, parsed: Vec<(Message, Object)>) -> PyResult<Vec<(Counted, Object)>> {
         let count = |(message, object)| Ok((Counted::new(message, &self.tokenizer).map_err(CoreError)?, object));
         parsed.into_iter().map(count).collect()
+    }
+
+    /// A history of no messages.
+    pub(crate) fn empty(py: Python<'_>, tokenizer: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        Self::new(None, tokenizer, py)
+    }
+
+    /// Appends all of `messages`, pinned or not.
+    pub(crate) fn append_all(&self, py: Python<'_>, messages: Vec<Bound<'_, PyAny>>, pin: bool) -> PyResult<()> {
+        let first = self.lock(py)?.objects.len();
+        let parsed =
+            messages.into_iter().enumerate().map(|(i, message)| Ok((parse(&message, first + i)?, message.unbind())));
+        self.push_all(py, parsed.collect::<PyResult<_>>()?, pin)
+    }
+
+    /// Runs `f` with the turns that there are, holding the lock. It may make bytes: they start no collection, which would wait for the lock.
+    pub(crate) fn with_source<T>(&self, py: Python<'_>, f: impl FnOnce(&Source<'_>) -> PyResult<T>) -> PyResult<T> {
+        let (len, rich) = {
+            let state = self.lock(py)?;
+            let rich = state.rich.iter().map(|&index| (index, state.objects[index].clone_ref(py)));
+            (state.objects.len(), rich.collect::<Vec<_>>())
+        };
+        let told = rich.into_iter().map(|(index, object)| Ok((index, Told::new(object.bind(py), index)?)));
+        let told = told.collect::<PyResult<HashMap<_, _>>>()?;
+        let state = self.lock(py)?;
+        // What was there then is still there: messages are only appended.
+        f(&Source::History { core: &state.core, len, told: &told })
     }
 
     /// Adds the caller's summary, or the extractive one where that fails, to a window that has room for it.

@@ -10,6 +10,7 @@ mod cache;
 mod cache_arguments;
 mod cache_report;
 mod clock;
+mod codec;
 mod embedder;
 mod entry;
 mod errors;
@@ -22,11 +23,13 @@ mod report;
 mod retain;
 mod rolling;
 mod semantic;
+mod source;
 mod specials;
 mod stream;
 mod summary;
 mod text;
 mod tokens;
+mod told;
 mod tools;
 mod vector;
 mod window;
@@ -39,6 +42,8 @@ mod _core {
     use crate::build_info::build_info;
     #[pymodule_export]
     use crate::cache::VectorCache;
+    #[pymodule_export]
+    use crate::codec::{Snapshot, Turn, Turns, encode_snapshot, open_snapshot};
     #[pymodule_export]
     use crate::entry::{Entry, Hit};
     #[pymodule_export]

@@ -40,7 +40,7 @@ impl<'a> Snapshot<'a> {
         Ok(opened)
     }
 
-    /// The version of the schema that the writer knew.
+    /// The least version of the schema that a reader has to know.
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.

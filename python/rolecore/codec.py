@@ -1,0 +1,15 @@
+"""Sessions as snapshots: bytes in the FlatBuffers format that are read where they are.
+
+`encode_snapshot` writes one, `open_snapshot` reads it: opening costs the same at 1 kB and 100 MB. The schema is
+fbs/snapshot.fbs, docs/codecs.md says how it may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rolecore._core import Snapshot, Turn, Turns, encode_snapshot, open_snapshot
+
+__all__ = ["Snapshot", "Turn", "Turns", "encode_snapshot", "open_snapshot"]
+
+Sequence.register(Turns)

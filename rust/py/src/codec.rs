@@ -1,0 +1,408 @@
+//! `rolecore.codec`: sessions as snapshots that are read where they are.
+
+use std::sync::Arc;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyIndexError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyString};
+use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView};
+
+use crate::arguments::{kind, string};
+use crate::buffers::{Owner, Stretch};
+use crate::cache_arguments::Name;
+use crate::errors::{ArgumentError, CodecError, CoreError};
+use crate::history::History;
+use crate::source::Source;
+use crate::told;
+
+/// Return a session as bytes that `open_snapshot` reads in place.
+///
+/// Args:
+///     history: a History, or an iterable of messages. What of a message has no field of its own is kept as JSON.
+///     session_id: the session's name.
+///     role: the role that the session is held with.
+///     summary: what turns that were left out come to.
+///     vectors: float32, shape (n, dim), or anything NumPy makes into it.
+///     payload: bytes of your own, or any buffer.
+///
+/// Returns:
+///     The same bytes for the same arguments, in the FlatBuffers format; see docs/codecs.md.
+///
+/// Raises:
+///     CodecError: a text has a lone surrogate, a message is not the same once it was JSON, or all would be 2 GiB or more.
+///     ArgumentError: an argument is of a wrong kind.
+///
+/// Cost: O(bytes), each written once. Messages of a History that are one text, or calls of functions, are not looked at as Python objects.
+#[pyfunction]
+#[pyo3(
+    signature = (
+        history: "History | collections.abc.Iterable[dict[str, typing.Any]]",
+        *,
+        session_id: "str" = Name(None),
+        role: "str" = Name(None),
+        summary: "str | None" = None,
+        vectors: "numpy.typing.ArrayLike | None" = None,
+        payload: "typing_extensions.Buffer | None" = None
+    ) -> "bytes",
+    text_signature = "(history, *, session_id='', role='', summary=None, vectors=None, payload=None)"
+)]
+pub(crate) fn encode_snapshot<'py>(
+    history: &Bound<'py, PyAny>,
+    session_id: Name<'_, 'py>,
+    role: Name<'_, 'py>,
+    summary: Option<&Bound<'py, PyAny>>,
+    vectors: Option<&Bound<'py, PyAny>>,
+    payload: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = history.py();
+    let (session_id, role, summary) =
+        (text(session_id.0.as_deref(), "session_id")?, text(role.0.as_deref(), "role")?, text(summary, "summary")?);
+    let vectors = vectors.map(Vectors::of).transpose()?.unwrap_or_default();
+    let payload = payload.map(|payload| Owner::of(payload, Some(false))).transpose()?;
+    let write = |source: &Source<'_>| {
+        let parts = SnapshotParts {
+            session_id: session_id.filter(|text| !text.is_empty()),
+            role: role.filter(|text| !text.is_empty()),
+            tokenizer: source.tokenizer(),
+            turns: source,
+            summary,
+            vector_dim: vectors.dim,
+            vectors: &vectors.numbers,
+            payload: payload.as_ref().map(Owner::bytes),
+            created_ms: 0,
+            updated_ms: 0,
+        };
+        let plan = codec::Plan::new(&parts).map_err(CoreError)?;
+        PyBytes::new_with(py, plan.len(), |out| Ok(plan.write(out).map_err(CoreError)?))
+    };
+    match history.cast::<History>() {
+        Ok(history) => history.get().with_source(py, write),
+        Err(_) => write(&Source::of_messages(history)?),
+    }
+}
+
+/// Open a snapshot where it is: nothing is copied, and only what is asked for is read.
+///
+/// Args:
+///     buffer: what `encode_snapshot` returned: bytes, a memoryview, an mmap, any buffer of contiguous bytes.
+///     copy: whether to copy it first. None: where it can be written to, since what is read must not change.
+///
+/// Raises:
+///     CodecError: it is no snapshot, or one of a newer version. What is damaged elsewhere is found when it is read, or by `verify`.
+///     ArgumentError: it is no such buffer.
+///
+/// Cost: the same for any size, unless it is copied. The buffer is held as long as anything that came out of it. A file that is
+/// cut while it is mapped ends the process, as with any mmap.
+#[pyfunction]
+#[pyo3(signature = (buffer: "typing_extensions.Buffer", *, copy: "bool | None" = None) -> "Snapshot")]
+pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Snapshot> {
+    let owner = Owner::of(buffer, copy)?;
+    View::open(owner.bytes()).map_err(CoreError)?;
+    Ok(Snapshot { owner: Arc::new(owner) })
+}
+
+/// A session that is read in place.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Snapshot {
+    owner: Arc<Owner>,
+}
+
+#[pymethods]
+impl Snapshot {
+    /// The least version of the schema that a reader has to know.
+    #[getter]
+    fn version(&self) -> PyResult<u16> {
+        self.read(View::version)
+    }
+
+    /// The session's name; empty where there is none.
+    #[getter]
+    fn session_id(&self) -> PyResult<&str> {
+        Ok(self.read(View::session_id)?.unwrap_or_default())
+    }
+
+    /// The role that the session is held with; empty where there is none.
+    #[getter]
+    fn role(&self) -> PyResult<&str> {
+        Ok(self.read(View::role)?.unwrap_or_default())
+    }
+
+    /// The name of the tokenizer that counted, or None.
+    #[getter]
+    fn tokenizer(&self) -> PyResult<Option<&str>> {
+        self.read(View::tokenizer)
+    }
+
+    /// What turns that were left out come to, or None.
+    #[getter]
+    fn summary(&self) -> PyResult<Option<&str>> {
+        self.read(View::summary)
+    }
+
+    /// What was said, oldest first: a sequence of Turn.
+    #[getter]
+    fn turns(&self) -> PyResult<Turns> {
+        let len = self.read(View::turns)?.len();
+        Ok(Turns { owner: Arc::clone(&self.owner), len })
+    }
+
+    /// The vectors: a read-only float32 array of shape (n, dim), a view wherever the buffer lies right for it; or None.
+    #[getter]
+    fn vectors<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(vectors) = self.read(View::vectors)? else { return Ok(None) };
+        let numpy = py.import(intern!(py, "numpy"))?;
+        let numbers =
+            numpy.call_method1(intern!(py, "frombuffer"), (Stretch::of(&self.owner, vectors.bytes), "<f4"))?;
+        let array = numbers.call_method1(intern!(py, "reshape"), (-1, vectors.dim))?;
+        if vectors.is_aligned_to(size_of::<f32>()) {
+            return Ok(Some(array));
+        }
+        let copy = array.call_method0(intern!(py, "copy"))?;
+        copy.call_method1(intern!(py, "setflags"), (false,))?;
+        Ok(Some(copy))
+    }
+
+    /// The payload: a read-only memoryview, or None.
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(payload) = self.read(View::payload)? else { return Ok(None) };
+        let builtins = py.import(intern!(py, "builtins"))?;
+        builtins.call_method1(intern!(py, "memoryview"), (Stretch::of(&self.owner, payload),)).map(Some)
+    }
+
+    /// Check all of it at once: structure, alignment, texts.
+    ///
+    /// Raises:
+    ///     CodecError: what is damaged, and where.
+    ///
+    /// Cost: O(bytes), in bounded depth; the GIL is released.
+    fn verify(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| codec::verify(self.owner.bytes()).map(drop)).map_err(CoreError)?)
+    }
+
+    /// Return all of it: the fields by name, `messages` as they were encoded, and `pinned`, the indices of those that are.
+    ///
+    /// Raises:
+    ///     CodecError: it is damaged.
+    #[pyo3(signature = () -> "dict[str, typing.Any]")]
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("version", self.version()?)?;
+        dict.set_item("session_id", self.session_id()?)?;
+        dict.set_item("role", self.role()?)?;
+        dict.set_item("tokenizer", self.tokenizer()?)?;
+        let (messages, pinned) = (PyList::empty(py), PyList::empty(py));
+        for (index, turn) in self.read(View::turns)?.iter().enumerate() {
+            let turn = turn.map_err(CoreError)?;
+            messages.append(told::message(py, &turn)?)?;
+            if turn.is_pinned().map_err(CoreError)? {
+                pinned.append(index)?;
+            }
+        }
+        dict.set_item("messages", messages)?;
+        dict.set_item("pinned", pinned)?;
+        dict.set_item("summary", self.summary()?)?;
+        dict.set_item("vectors", self.vectors(py)?)?;
+        dict.set_item("payload", self.read(View::payload)?.map(|payload| PyBytes::new(py, payload)))?;
+        Ok(dict)
+    }
+
+    /// Return the messages and pins as a History, counted anew.
+    ///
+    /// Args:
+    ///     tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.
+    ///
+    /// Raises:
+    ///     CodecError: it is damaged. TokenizerError: its tokenizer is unknown here; name one. MessageError: a message is not of
+    ///     the form a chat API takes.
+    #[pyo3(signature = (*, tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None) -> "History")]
+    fn to_history<'py>(&self, py: Python<'py>, tokenizer: Option<&Bound<'py, PyAny>>) -> PyResult<History> {
+        let own = self.tokenizer()?.map(|name| PyString::new(py, name).into_any());
+        let history = History::empty(py, tokenizer.or(own.as_ref()))?;
+        let mut run = Vec::new();
+        let mut is_pinned = false;
+        for turn in self.read(View::turns)?.iter() {
+            let turn = turn.map_err(CoreError)?;
+            if turn.is_pinned().map_err(CoreError)? != is_pinned {
+                history.append_all(py, std::mem::take(&mut run), is_pinned)?;
+                is_pinned = !is_pinned;
+            }
+            run.push(told::message(py, &turn)?.into_any());
+        }
+        history.append_all(py, run, is_pinned)?;
+        Ok(history)
+    }
+
+    /// Bytes of the whole snapshot.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.owner.bytes().len()
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        Ok(format!("Snapshot({} turns, {} bytes)", self.read(View::turns)?.len(), self.nbytes()))
+    }
+}
+
+impl Snapshot {
+    fn read<'a, T>(&'a self, field: impl FnOnce(&View<'a>) -> rolecore_core::Result<T>) -> PyResult<T> {
+        Ok(View::open(self.owner.bytes()).and_then(|view| field(&view)).map_err(CoreError)?)
+    }
+}
+
+/// Turns of a snapshot: a sequence that makes each when it is asked for.
+#[pyclass(frozen, sequence, module = "rolecore")]
+pub(crate) struct Turns {
+    owner: Arc<Owner>,
+    len: usize,
+}
+
+#[pymethods]
+impl Turns {
+    fn __len__(&self) -> usize {
+        self.len
+    }
+
+    fn __getitem__<'py>(&self, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = index.py();
+        let turn = |index: usize| Bound::new(py, Turn { owner: Arc::clone(&self.owner), index });
+        if let Ok(slice) = index.cast::<PySlice>() {
+            let all = PyList::empty(py);
+            let range = slice.indices(isize::try_from(self.len)?)?;
+            let mut at = range.start;
+            for _ in 0..range.slicelength {
+                all.append(turn(usize::try_from(at)?)?)?;
+                at += range.step;
+            }
+            return Ok(all.into_any());
+        }
+        let at: isize = index.extract()?;
+        let place = if at < 0 { self.len.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
+        let place = place.filter(|&place| place < self.len).ok_or_else(|| {
+            PyIndexError::new_err(format!("index {at} is out of range: the snapshot has {} turns", self.len))
+        })?;
+        Ok(turn(place)?.into_any())
+    }
+
+    /// Iterate over the turns, each made when its turn comes.
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
+        let py = slf.py();
+        let range = PyRange::new(py, 0, isize::try_from(slf.get().len)?)?;
+        py.import(intern!(py, "builtins"))?
+            .call_method1(intern!(py, "map"), (slf.getattr("__getitem__")?, range))?
+            .try_iter()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Turns({})", self.len)
+    }
+}
+
+/// A message of a snapshot, read in place.
+#[pyclass(frozen, module = "rolecore")]
+pub(crate) struct Turn {
+    owner: Arc<Owner>,
+    index: usize,
+}
+
+#[pymethods]
+impl Turn {
+    /// Who speaks: "system", "developer", "user", "assistant" or "tool".
+    #[getter]
+    fn role(&self) -> PyResult<&'static str> {
+        self.read(|turn| Ok(turn.role()?.as_str()))
+    }
+
+    /// The content, where it is one text; else None.
+    #[getter]
+    fn text(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::text)
+    }
+
+    /// The speaker's name, or None.
+    #[getter]
+    fn name(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::name)
+    }
+
+    /// The text of an assistant's refusal, or None.
+    #[getter]
+    fn refusal(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::refusal)
+    }
+
+    /// Which call a tool's turn answers, or None.
+    #[getter]
+    fn tool_call_id(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::tool_call_id)
+    }
+
+    /// Tokens, as the session's tokenizer counts them with the message's frame; 0 where nobody counted.
+    #[getter]
+    fn tokens(&self) -> PyResult<u32> {
+        self.read(TurnView::tokens)
+    }
+
+    /// Whether the turn stays in every window.
+    #[getter]
+    fn pinned(&self) -> PyResult<bool> {
+        self.read(TurnView::is_pinned)
+    }
+
+    /// When it was said, in milliseconds since 1970 UTC; 0 where that is unknown.
+    #[getter]
+    fn time_ms(&self) -> PyResult<i64> {
+        self.read(TurnView::time_ms)
+    }
+
+    /// Return the message as it was encoded: content, tool calls, unknown keys and all.
+    #[pyo3(signature = () -> "dict[str, typing.Any]")]
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        told::message(py, &self.read(|turn| Ok(*turn))?)
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        Ok(format!("Turn({}, {})", self.index, self.role()?))
+    }
+}
+
+impl Turn {
+    fn read<'a, T>(&'a self, field: impl FnOnce(&TurnView<'a>) -> rolecore_core::Result<T>) -> PyResult<T> {
+        let turn = View::open(self.owner.bytes()).and_then(|view| view.turns()?.get(self.index));
+        Ok(turn.and_then(|turn| field(&turn)).map_err(CoreError)?)
+    }
+}
+
+/// Vectors to be written.
+#[derive(Default)]
+struct Vectors {
+    dim: u32,
+    numbers: Vec<f32>,
+}
+
+impl Vectors {
+    fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = given.py();
+        let wrong =
+            |what: String| ArgumentError::new_err(format!("vectors {what}; it must be float32, shape (n, dim)"));
+        let numpy = py.import(intern!(py, "numpy"))?;
+        let array = numpy.call_method1(intern!(py, "ascontiguousarray"), (given, "<f4"));
+        let array = array.map_err(|_| wrong(format!("is {} and no array of numbers", kind(given))))?;
+        let buffer = PyBuffer::<f32>::get(&array)?;
+        let &[_, dim] = buffer.shape() else {
+            return Err(wrong(format!("has {} dimensions", buffer.shape().len())));
+        };
+        let dim = u32::try_from(dim).map_err(|_| wrong(format!("has {dim} numbers a row")))?;
+        Ok(Self { dim, numbers: buffer.to_vec(py)? })
+    }
+}
+
+fn text<'a>(given: Option<&'a Bound<'_, PyAny>>, name: &str) -> PyResult<Option<&'a str>> {
+    let Some(given) = given else { return Ok(None) };
+    let text = string(given, name)?;
+    text.to_str().map(Some).map_err(|_| {
+        CodecError::new_err(format!("{name} has a lone surrogate, which no snapshot can hold; replace it"))
+    })
+}

@@ -1,0 +1,69 @@
+//! Where the turns of a snapshot come from: dicts, or a history and those of its messages that hold more than it keeps.
+
+use std::collections::HashMap;
+
+use pyo3::prelude::*;
+use rolecore_core::codec::{ToolCallParts, TurnParts, Turns};
+use rolecore_core::{History, Result};
+
+use crate::arguments::each;
+use crate::told::Told;
+
+pub(crate) enum Source<'a> {
+    Messages(Vec<Told>),
+    History {
+        core: &'a History,
+        /// Messages there were when the others were taken apart.
+        len: usize,
+        told: &'a HashMap<usize, Told>,
+    },
+}
+
+impl Source<'_> {
+    pub(crate) fn of_messages(messages: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let told = each(messages, "history", "a History or an iterable of dicts")?
+            .enumerate()
+            .map(|(index, message)| Told::new(&message?, index));
+        told.collect::<PyResult<_>>().map(Self::Messages)
+    }
+
+    /// The name of the tokenizer that counted.
+    pub(crate) fn tokenizer(&self) -> Option<&str> {
+        match self {
+            Self::Messages(_) => None,
+            Self::History { core, .. } => Some(core.tokenizer().name()),
+        }
+    }
+}
+
+impl Turns for Source<'_> {
+    fn n_turns(&self) -> usize {
+        match self {
+            Self::Messages(told) => told.len(),
+            Self::History { len, .. } => *len,
+        }
+    }
+
+    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
+        match self {
+            Self::Messages(told) => Ok(told[index].turn(0, false)),
+            Self::History { core, told, .. } => match told.get(&index) {
+                Some(told) => {
+                    let tokens = u32::try_from(core.message_tokens(index)).unwrap_or(0);
+                    Ok(told.turn(tokens, core.is_pinned(index)))
+                }
+                None => core.turn(index),
+            },
+        }
+    }
+
+    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
+        match self {
+            Self::Messages(told) => Ok(told[turn].call(call)),
+            Self::History { core, told, .. } => match told.get(&turn) {
+                Some(told) => Ok(told.call(call)),
+                None => core.call(turn, call),
+            },
+        }
+    }
+}
