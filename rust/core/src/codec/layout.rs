@@ -1,7 +1,6 @@
 //! Where the fields of a table lie, and the vtables that say so to readers.
 
-use super::pen::{Pen, changed};
-use crate::error::Result;
+use super::pen::Pen;
 
 /// The fields of a table in the order in which they lie, each with its number in the schema and its bytes. The widest come first, so that
 /// none needs padding.
@@ -52,6 +51,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// From where to where a table lies if everything before `at` is taken.
+    #[inline]
     pub(super) fn span(self, at: usize) -> (usize, usize) {
         let start = if self.is_wide && at.is_multiple_of(8) { at.saturating_add(4) } else { at };
         (start, start.saturating_add(self.len))
@@ -74,6 +74,7 @@ impl Shapes {
     }
 
     /// The shape of a table with these fields, which is noted.
+    #[inline]
     pub(super) fn note(&mut self, fields: usize) -> Shape {
         match self.by_fields.get(fields) {
             Some(&shape) if shape.len > 0 => shape,
@@ -100,20 +101,21 @@ impl Shapes {
     }
 
     /// The shape of a table with these fields, if the first pass met one.
-    pub(super) fn get(&self, fields: usize) -> Result<Shape> {
-        self.by_fields.get(fields).copied().filter(|shape| shape.len > 0).ok_or_else(changed)
+    #[inline]
+    pub(super) fn get(&self, fields: usize) -> Option<Shape> {
+        self.by_fields.get(fields).copied().filter(|shape| shape.len > 0)
     }
 
-    pub(super) fn write(&self, pen: &mut Pen<'_>) -> Result<()> {
+    /// Writes the vtables.
+    pub(super) fn write(&self, pen: &mut Pen<'_>) {
         for &fields in &self.seen {
             let (len, places) = self.layout.places(fields);
-            pen.u16(vtable_len(fields))?;
-            pen.u16(len)?;
+            pen.u16(vtable_len(fields));
+            pen.u16(len);
             for &place in &places[..n_entries(fields)] {
-                pen.u16(place)?;
+                pen.u16(place);
             }
         }
-        Ok(())
     }
 }
 

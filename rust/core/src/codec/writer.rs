@@ -9,7 +9,7 @@
 
 use super::encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
 use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN};
-use super::pen::{Pen, changed, offsets_len, texts_len};
+use super::pen::{Pen, offsets_len, texts_len};
 use crate::error::{Error, Result};
 use crate::message::Role;
 
@@ -92,22 +92,22 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         if out.len() != self.len {
             return Err(Error::Codec(format!("out has {} bytes, the snapshot needs {}", out.len(), self.len)));
         }
-        let mut pen = Pen { out, at: 0 };
-        let root = self.root.get(self.root_fields())?;
-        pen.offset(root.span(HEADER).0)?;
-        pen.put(IDENTIFIER)?;
-        let places = self.write_root(&mut pen, root)?;
-        self.write_vectors(&mut pen, &places)?;
+        let mut pen = Pen::new(out);
+        let root = self.root.get(self.root_fields()).ok_or_else(changed)?;
+        pen.offset(root.span(HEADER).0);
+        pen.put(IDENTIFIER);
+        self.write_root(&mut pen, root);
         if self.n_turns > 0 {
-            let mut slot = pen.offsets(self.n_turns)?;
+            let mut slots = pen.offsets(self.n_turns);
             for index in 0..self.n_turns {
-                slot = self.write_turn(&mut pen, index, slot)?;
+                let turn = self.parts.turns.turn(index)?;
+                slots.offset(self.write_turn(&mut pen, index, &turn)?);
             }
         }
         for shapes in [&self.root, &self.turns, &self.calls] {
-            shapes.write(&mut pen)?;
+            shapes.write(&mut pen);
         }
-        if pen.at == self.len { Ok(()) } else { Err(changed()) }
+        if pen.is_done() { Ok(()) } else { Err(changed()) }
     }
 
     fn root_fields(&self) -> usize {
@@ -142,46 +142,38 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         Places { vectors, payload: vectors_end, turns: vectors_end.saturating_add(payload_len) }
     }
 
-    fn write_root(&self, pen: &mut Pen<'_>, shape: Shape) -> Result<Places> {
-        let parts = self.parts;
-        let (_, end) = pen.table(shape)?;
+    /// Writes the root table and what it refers to, but for the turns.
+    fn write_root(&self, pen: &mut Pen<'_>, shape: Shape) {
+        let (parts, vectors) = (self.parts, self.parts.vectors);
+        let (_, end) = pen.table(shape);
         let places = self.places(end);
-        pen.number(parts.created_ms)?;
-        pen.number(parts.updated_ms)?;
-        pen.text_offsets(self.root_texts(), end)?;
-        if !parts.vectors.is_empty() {
-            pen.offset(places.vectors)?;
+        pen.number(parts.created_ms);
+        pen.number(parts.updated_ms);
+        pen.text_offsets(self.root_texts(), end);
+        if !vectors.is_empty() {
+            pen.offset(places.vectors);
         }
         if parts.payload.is_some() {
-            pen.offset(places.payload)?;
+            pen.offset(places.payload);
         }
         if self.n_turns > 0 {
-            pen.offset(places.turns)?;
+            pen.offset(places.turns);
         }
         if parts.vector_dim != 0 {
-            pen.put(parts.vector_dim.to_le_bytes())?;
+            pen.put(parts.vector_dim.to_le_bytes());
         }
-        pen.at = end;
-        pen.texts(self.root_texts())?;
-        Ok(places)
-    }
-
-    fn write_vectors(&self, pen: &mut Pen<'_>, places: &Places) -> Result<()> {
-        let vectors = self.parts.vectors;
+        pen.texts(self.root_texts());
         if !vectors.is_empty() {
-            pen.zeros_to(places.vectors)?;
-            pen.u32(vectors.len())?;
-            let bytes = pen.take(size_of_val(vectors))?;
-            for (to, number) in bytes.as_chunks_mut().0.iter_mut().zip(vectors) {
+            pen.take(places.vectors - pen.at()).fill(0);
+            pen.u32(vectors.len());
+            for (to, number) in pen.take(size_of_val(vectors)).as_chunks_mut().0.iter_mut().zip(vectors) {
                 *to = number.to_le_bytes();
             }
         }
-        if let Some(payload) = self.parts.payload {
-            pen.u32(payload.len())?;
-            pen.take(payload.len())?.copy_from_slice(payload);
-            pen.zeros_to(places.turns)?;
+        if let Some(payload) = parts.payload {
+            pen.u32(payload.len());
+            pen.padded(payload, places.turns - pen.at());
         }
-        Ok(())
     }
 
     /// Where turn `index` and what it refers to end if they begin at `at`.
@@ -200,45 +192,46 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         Ok(at)
     }
 
-    /// Writes turn `index`, its texts and its calls, and at `slot` where it lies. The next turn's slot.
-    fn write_turn(&self, pen: &mut Pen<'_>, index: usize, slot: usize) -> Result<usize> {
-        let turn = self.parts.turns.turn(index)?;
-        let texts = turn_texts(&turn);
-        let (start, end) = pen.table(self.turns.get(turn_fields(&turn))?)?;
-        pen.number(turn.time_ms)?;
-        let calls = pen.text_offsets(texts, end)?;
+    /// Writes turn `index`, its texts and its calls; where it lies.
+    #[inline]
+    fn write_turn(&self, pen: &mut Pen<'_>, index: usize, turn: &TurnParts<'_>) -> Result<usize> {
+        let shape = self.turns.get(turn_fields(turn)).ok_or_else(changed)?;
+        let texts = turn_texts(turn);
+        let (start, end) = pen.table(shape);
+        pen.number(turn.time_ms);
+        let calls = pen.text_offsets(texts, end);
         if turn.n_tool_calls.is_some() {
-            pen.offset(calls)?;
+            pen.offset(calls);
         }
         if turn.tokens != 0 {
-            pen.put(turn.tokens.to_le_bytes())?;
+            pen.put(turn.tokens.to_le_bytes());
         }
-        if turn.role != Role::User {
-            pen.put([role_number(turn.role)])?;
+        match (turn.role, turn.is_pinned) {
+            (Role::User, false) => {}
+            (Role::User, true) => pen.put([1, 0, 0, 0]),
+            (role, is_pinned) => pen.put([role_number(role), u8::from(is_pinned), 0, 0]),
         }
-        if turn.is_pinned {
-            pen.put([1])?;
-        }
-        pen.at = end;
-        pen.texts(texts)?;
+        pen.texts(texts);
         if let Some(n_calls) = turn.n_tool_calls {
-            let mut slot = pen.offsets(n_calls)?;
-            for call in 0..n_calls {
-                slot = self.write_call(pen, &self.parts.turns.call(index, call)?, slot)?;
-            }
+            self.write_calls(pen, index, n_calls)?;
         }
-        pen.fill_slot(slot, start)
+        Ok(start)
     }
 
-    fn write_call(&self, pen: &mut Pen<'_>, call: &ToolCallParts<'_>, slot: usize) -> Result<usize> {
-        let (start, end) = pen.table(self.calls.get(call_fields(call))?)?;
-        pen.text_offsets(call_texts(call), end)?;
-        if call.is_custom {
-            pen.put([1])?;
+    fn write_calls(&self, pen: &mut Pen<'_>, turn: usize, n_calls: usize) -> Result<()> {
+        let mut slots = pen.offsets(n_calls);
+        for call in 0..n_calls {
+            let call = self.parts.turns.call(turn, call)?;
+            let shape = self.calls.get(call_fields(&call)).ok_or_else(changed)?;
+            let (start, end) = pen.table(shape);
+            pen.text_offsets(call_texts(&call), end);
+            if call.is_custom {
+                pen.put([1, 0, 0, 0]);
+            }
+            pen.texts(call_texts(&call));
+            slots.offset(start);
         }
-        pen.at = end;
-        pen.texts(call_texts(call))?;
-        pen.fill_slot(slot, start)
+        Ok(())
     }
 }
 
@@ -249,10 +242,12 @@ struct Places {
     turns: usize,
 }
 
+#[inline]
 fn field(number: u32, is_there: bool) -> usize {
     usize::from(is_there) << number
 }
 
+#[inline]
 fn turn_fields(turn: &TurnParts<'_>) -> usize {
     field(0, turn.role != Role::User)
         | field(1, turn.text.is_some())
@@ -267,10 +262,12 @@ fn turn_fields(turn: &TurnParts<'_>) -> usize {
         | field(10, turn.time_ms != 0)
 }
 
+#[inline]
 fn turn_texts<'a>(turn: &TurnParts<'a>) -> [Option<&'a str>; 6] {
     [turn.text, turn.parts, turn.name, turn.refusal, turn.tool_call_id, turn.extra]
 }
 
+#[inline]
 fn call_fields(call: &ToolCallParts<'_>) -> usize {
     field(0, call.id.is_some())
         | field(1, call.name.is_some())
@@ -279,10 +276,12 @@ fn call_fields(call: &ToolCallParts<'_>) -> usize {
         | field(4, call.extra.is_some())
 }
 
+#[inline]
 fn call_texts<'a>(call: &ToolCallParts<'a>) -> [Option<&'a str>; 4] {
     [call.id, call.name, call.arguments, call.extra]
 }
 
+#[inline]
 fn role_number(role: Role) -> u8 {
     match role {
         Role::System => 0,
@@ -291,4 +290,9 @@ fn role_number(role: Role) -> u8 {
         Role::Assistant => 3,
         Role::Tool => 4,
     }
+}
+
+#[cold]
+fn changed() -> Error {
+    Error::Codec("the turns changed while they were written; hold them still and write them again".to_owned())
 }
