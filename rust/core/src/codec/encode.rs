@@ -97,7 +97,7 @@ impl Turns for History {
         self.len()
     }
 
-    #[inline]
+    #[inline(always)]
     /// # Errors
     /// [`Error::Codec`] for a content of other parts than one text.
     fn turn(&self, index: usize) -> Result<TurnParts<'_>> {

@@ -12,8 +12,8 @@ fn text_len(text: &str) -> usize {
 
 /// Bytes of all the texts that there are.
 #[inline]
-pub(super) fn texts_len<const N: usize>(texts: [Option<&str>; N]) -> usize {
-    texts.into_iter().flatten().fold(0, |sum, text| text_len(text).saturating_add(sum))
+pub(super) fn texts_len<const N: usize>(texts: &[Option<&str>; N]) -> usize {
+    texts.iter().flatten().fold(0, |sum, text| text_len(text).saturating_add(sum))
 }
 
 /// Bytes of `n` offsets and their number.
@@ -107,15 +107,15 @@ impl<'o> Pen<'o> {
         if start > self.at() {
             self.put([0; 4]);
         }
-        // The signed distance back to the vtable, which lies ahead.
-        self.put(to_u32(shape.vtable.wrapping_sub(start)).wrapping_neg().to_le_bytes());
+        // The distance back to the vtable, which is negative.
+        self.put(to_u32(start).wrapping_sub(shape.vtable).to_le_bytes());
         (start, end)
     }
 
     /// The offsets of the texts that there are, the first of which begins at `at`; where the last one ends.
     #[inline]
-    pub(super) fn text_offsets<const N: usize>(&mut self, texts: [Option<&str>; N], mut at: usize) -> usize {
-        for text in texts.into_iter().flatten() {
+    pub(super) fn text_offsets<const N: usize>(&mut self, texts: &[Option<&str>; N], mut at: usize) -> usize {
+        for text in texts.iter().flatten() {
             self.offset(at);
             at += text_len(text);
         }
@@ -123,8 +123,8 @@ impl<'o> Pen<'o> {
     }
 
     #[inline]
-    pub(super) fn texts<const N: usize>(&mut self, texts: [Option<&str>; N]) {
-        for text in texts.into_iter().flatten() {
+    pub(super) fn texts<const N: usize>(&mut self, texts: &[Option<&str>; N]) {
+        for text in texts.iter().flatten() {
             self.u32(text.len());
             self.padded(text.as_bytes(), text_len(text) - 4);
         }
@@ -145,6 +145,6 @@ impl<'o> Pen<'o> {
 
 /// Everything that is planned is below 2^31; what is not comes of sizes that were wrong.
 #[inline]
-fn to_u32(number: usize) -> u32 {
+pub(super) fn to_u32(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -8,8 +8,8 @@
 //! Source: <https://flatbuffers.dev/internals/>.
 
 use super::encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
-use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN};
-use super::pen::{Pen, offsets_len, texts_len};
+use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN, vtable_len};
+use super::pen::{Pen, offsets_len, texts_len, to_u32};
 use crate::error::{Error, Result};
 use crate::message::Role;
 
@@ -29,13 +29,13 @@ const VECTORS_ALIGN: usize = 16;
 ///
 /// Equal parts give equal bytes.
 ///
-/// Cost: O(turns + calls) in time; 50 kB at most in memory, whatever the parts.
+/// Cost: O(turns + calls) in time; 30 kB at most in memory, whatever the parts.
 #[derive(Debug)]
 pub struct Plan<'p, T: ?Sized> {
     parts: &'p SnapshotParts<'p, T>,
     n_turns: usize,
     len: usize,
-    root: Shapes,
+    root: Shape,
     turns: Shapes,
     calls: Shapes,
 }
@@ -54,18 +54,20 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             return Err(Error::Codec(why));
         }
         let n_turns = parts.turns.n_turns();
-        let (root, turns, calls) = (Shapes::new(&SNAPSHOT), Shapes::new(&TURN), Shapes::new(&TOOL_CALL));
-        let mut plan = Self { parts, n_turns, len: 0, root, turns, calls };
-        let (_, at) = plan.root.note(plan.root_fields()).span(HEADER);
-        let mut at = plan.places(at).turns;
+        let (turns, calls) = (Shapes::new(&TURN), Shapes::new(&TOOL_CALL));
+        let mut plan = Self { parts, n_turns, len: 0, root: Shape::default(), turns, calls };
+        let root_fields = plan.root_fields();
+        plan.root = SNAPSHOT.shape(root_fields);
+        let mut at = plan.places(plan.root.span(HEADER).1).turns;
         if n_turns > 0 {
             at = at.saturating_add(offsets_len(n_turns));
         }
         for index in 0..n_turns {
-            at = plan.turn_end(index, at)?;
+            let turn = parts.turns.turn(index)?;
+            at = plan.turn_end(index, &turn, at)?;
         }
-        let at = plan.root.place(at);
-        let at = plan.turns.place(at);
+        plan.root.vtable = to_u32(at);
+        at = plan.turns.place(at.saturating_add(vtable_len(root_fields)));
         plan.len = plan.calls.place(at);
         if plan.len > MAX_LEN {
             let why = format!(
@@ -93,10 +95,9 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             return Err(Error::Codec(format!("out has {} bytes, the snapshot needs {}", out.len(), self.len)));
         }
         let mut pen = Pen::new(out);
-        let root = self.root.get(self.root_fields()).ok_or_else(changed)?;
-        pen.offset(root.span(HEADER).0);
+        pen.offset(self.root.span(HEADER).0);
         pen.put(IDENTIFIER);
-        self.write_root(&mut pen, root);
+        self.write_root(&mut pen);
         if self.n_turns > 0 {
             let mut slots = pen.offsets(self.n_turns);
             for index in 0..self.n_turns {
@@ -104,9 +105,9 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
                 slots.offset(self.write_turn(&mut pen, index, &turn)?);
             }
         }
-        for shapes in [&self.root, &self.turns, &self.calls] {
-            shapes.write(&mut pen);
-        }
+        SNAPSHOT.write_vtable(self.root_fields(), &mut pen);
+        self.turns.write(&mut pen);
+        self.calls.write(&mut pen);
         if pen.is_done() { Ok(()) } else { Err(changed()) }
     }
 
@@ -130,7 +131,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
 
     /// Where what the root refers to lies if its texts begin at `at`.
     fn places(&self, at: usize) -> Places {
-        let texts_end = at.saturating_add(texts_len(self.root_texts()));
+        let texts_end = at.saturating_add(texts_len(&self.root_texts()));
         let (vectors, vectors_end) = match size_of_val(self.parts.vectors) {
             0 => (texts_end, texts_end),
             bytes => {
@@ -143,13 +144,13 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
     }
 
     /// Writes the root table and what it refers to, but for the turns.
-    fn write_root(&self, pen: &mut Pen<'_>, shape: Shape) {
+    fn write_root(&self, pen: &mut Pen<'_>) {
         let (parts, vectors) = (self.parts, self.parts.vectors);
-        let (_, end) = pen.table(shape);
+        let (_, end) = pen.table(self.root);
         let places = self.places(end);
         pen.number(parts.created_ms);
         pen.number(parts.updated_ms);
-        pen.text_offsets(self.root_texts(), end);
+        pen.text_offsets(&self.root_texts(), end);
         if !vectors.is_empty() {
             pen.offset(places.vectors);
         }
@@ -162,7 +163,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         if parts.vector_dim != 0 {
             pen.put(parts.vector_dim.to_le_bytes());
         }
-        pen.texts(self.root_texts());
+        pen.texts(&self.root_texts());
         if !vectors.is_empty() {
             pen.take(places.vectors - pen.at()).fill(0);
             pen.u32(vectors.len());
@@ -177,17 +178,19 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
     }
 
     /// Where turn `index` and what it refers to end if they begin at `at`.
-    fn turn_end(&mut self, index: usize, at: usize) -> Result<usize> {
-        let turn = self.parts.turns.turn(index)?;
-        let (_, end) = self.turns.note(turn_fields(&turn)).span(at);
-        let mut at = end.saturating_add(texts_len(turn_texts(&turn)));
-        if let Some(n_calls) = turn.n_tool_calls {
-            at = at.saturating_add(offsets_len(n_calls));
-            for call in 0..n_calls {
-                let call = self.parts.turns.call(index, call)?;
-                let (_, end) = self.calls.note(call_fields(&call)).span(at);
-                at = end.saturating_add(texts_len(call_texts(&call)));
-            }
+    #[inline]
+    fn turn_end(&mut self, index: usize, turn: &TurnParts<'_>, at: usize) -> Result<usize> {
+        let (_, end) = self.turns.note(turn_fields(turn)).span(at);
+        let end = end.saturating_add(texts_len(&turn_texts(turn)));
+        turn.n_tool_calls.map_or(Ok(end), |n_calls| self.calls_end(index, n_calls, end))
+    }
+
+    fn calls_end(&mut self, turn: usize, n_calls: usize, at: usize) -> Result<usize> {
+        let mut at = at.saturating_add(offsets_len(n_calls));
+        for call in 0..n_calls {
+            let call = self.parts.turns.call(turn, call)?;
+            let (_, end) = self.calls.note(call_fields(&call)).span(at);
+            at = end.saturating_add(texts_len(&call_texts(&call)));
         }
         Ok(at)
     }
@@ -199,7 +202,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         let texts = turn_texts(turn);
         let (start, end) = pen.table(shape);
         pen.number(turn.time_ms);
-        let calls = pen.text_offsets(texts, end);
+        let calls = pen.text_offsets(&texts, end);
         if turn.n_tool_calls.is_some() {
             pen.offset(calls);
         }
@@ -211,7 +214,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             (Role::User, true) => pen.put([1, 0, 0, 0]),
             (role, is_pinned) => pen.put([role_number(role), u8::from(is_pinned), 0, 0]),
         }
-        pen.texts(texts);
+        pen.texts(&texts);
         if let Some(n_calls) = turn.n_tool_calls {
             self.write_calls(pen, index, n_calls)?;
         }
@@ -224,11 +227,11 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             let call = self.parts.turns.call(turn, call)?;
             let shape = self.calls.get(call_fields(&call)).ok_or_else(changed)?;
             let (start, end) = pen.table(shape);
-            pen.text_offsets(call_texts(&call), end);
+            pen.text_offsets(&call_texts(&call), end);
             if call.is_custom {
                 pen.put([1, 0, 0, 0]);
             }
-            pen.texts(call_texts(&call));
+            pen.texts(&call_texts(&call));
             slots.offset(start);
         }
         Ok(())
