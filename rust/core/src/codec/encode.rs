@@ -97,6 +97,7 @@ impl Turns for History {
         self.len()
     }
 
+    #[inline(always)]
     /// # Errors
     /// [`Error::Codec`] for a content of other parts than one text.
     fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
@@ -129,6 +130,7 @@ impl Turns for History {
 }
 
 /// The content of message `index`, which is one text or none.
+#[inline]
 fn plain_text(message: &Message, index: usize) -> Result<Option<&str>> {
     match message.parts.as_slice() {
         [] => Ok(None),

@@ -1,118 +1,150 @@
 //! Puts bytes one after another: numbers, offsets, texts and the beginnings of tables.
 
+use std::mem::take;
+
 use super::layout::Shape;
-use crate::error::{Error, Result};
 
 /// Bytes of a text: its length, itself, a NUL and what is missing to a multiple of 4.
-pub(super) fn text_len(text: &str) -> usize {
+#[inline]
+fn text_len(text: &str) -> usize {
     4 + (text.len() / 4 + 1) * 4
 }
 
+/// Bytes of all the texts that there are.
+#[inline]
+pub(super) fn texts_len<const N: usize>(texts: &[Option<&str>; N]) -> usize {
+    texts.iter().flatten().fold(0, |sum, text| text_len(text).saturating_add(sum))
+}
+
 /// Bytes of `n` offsets and their number.
+#[inline]
 pub(super) fn offsets_len(n: usize) -> usize {
     n.saturating_add(1).saturating_mul(4)
 }
 
-pub(super) fn texts_len<const N: usize>(texts: [Option<&str>; N]) -> usize {
-    texts.into_iter().flatten().fold(0, |sum, text| text_len(text).saturating_add(sum))
-}
-
-#[cold]
-pub(super) fn changed() -> Error {
-    Error::Codec("the turns changed while they were written; hold them still and write them again".to_owned())
-}
-
-/// A place in what is written, everything before it written. Whatever would reach past the end is what the first pass did not meet.
+/// A place in what is written, everything before it written.
+///
+/// What does not fit is not written, and the pen remembers it: by then the sizes were wrong and nothing is of use, so only the end asks.
+#[derive(Debug)]
 pub(super) struct Pen<'o> {
-    pub(super) out: &'o mut [u8],
-    pub(super) at: usize,
+    rest: &'o mut [u8],
+    end: usize,
+    has_overrun: bool,
 }
 
-impl Pen<'_> {
-    pub(super) fn take(&mut self, len: usize) -> Result<&mut [u8]> {
-        let end = self.at.saturating_add(len);
-        let taken = self.out.get_mut(self.at..end).ok_or_else(changed)?;
-        self.at = end;
-        Ok(taken)
+impl<'o> Pen<'o> {
+    pub(super) fn new(out: &'o mut [u8]) -> Self {
+        Self { end: out.len(), rest: out, has_overrun: false }
     }
 
-    pub(super) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Result<()> {
-        self.take(N)?.copy_from_slice(&bytes);
-        Ok(())
+    /// Bytes from the snapshot's start.
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.end - self.rest.len()
     }
 
-    pub(super) fn u16(&mut self, number: usize) -> Result<()> {
-        self.put(u16::try_from(number).map_err(|_| changed())?.to_le_bytes())
+    /// Whether everything fitted and nothing is left to be written.
+    pub(super) fn is_done(&self) -> bool {
+        !self.has_overrun && self.rest.is_empty()
     }
 
-    pub(super) fn u32(&mut self, number: usize) -> Result<()> {
-        self.put(u32::try_from(number).map_err(|_| changed())?.to_le_bytes())
+    #[inline]
+    pub(super) fn take(&mut self, len: usize) -> &'o mut [u8] {
+        let (taken, rest) = take(&mut self.rest).split_at_mut_checked(len).unwrap_or_else(|| {
+            self.has_overrun = true;
+            (&mut [], &mut [])
+        });
+        self.rest = rest;
+        taken
     }
 
-    /// The offset from here to `to`.
-    pub(super) fn offset(&mut self, to: usize) -> Result<()> {
-        self.u32(to - self.at)
+    #[inline]
+    pub(super) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some((to, rest)) = take(&mut self.rest).split_first_chunk_mut() {
+            *to = bytes;
+            self.rest = rest;
+        } else {
+            self.has_overrun = true;
+        }
+    }
+
+    #[inline]
+    pub(super) fn u16(&mut self, number: usize) {
+        self.put(u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes());
+    }
+
+    #[inline]
+    pub(super) fn u32(&mut self, number: usize) {
+        self.put(to_u32(number).to_le_bytes());
     }
 
     /// A number, unless it is the default.
-    pub(super) fn number(&mut self, number: i64) -> Result<()> {
-        if number == 0 { Ok(()) } else { self.put(number.to_le_bytes()) }
-    }
-
-    pub(super) fn zeros_to(&mut self, end: usize) -> Result<()> {
-        self.take(end - self.at)?.fill(0);
-        Ok(())
-    }
-
-    /// What is before a table's fields, and zeros where its last fields or the padding after them come; from where to where it lies.
-    pub(super) fn table(&mut self, shape: Shape) -> Result<(usize, usize)> {
-        let (start, end) = shape.span(self.at);
-        self.zeros_to(start)?;
-        let table = self.take(shape.len)?;
-        if let Some(last) = table.last_chunk_mut() {
-            *last = [0; 4];
+    #[inline]
+    pub(super) fn number(&mut self, number: i64) {
+        if number != 0 {
+            self.put(number.to_le_bytes());
         }
-        self.at = start;
-        // Vtables lie behind their tables, which makes the distance negative.
-        let back = i32::try_from(shape.vtable).ok().zip(i32::try_from(start).ok()).ok_or_else(changed)?;
-        self.put((back.1 - back.0).to_le_bytes())?;
-        Ok((start, end))
+    }
+
+    /// The offset from here to `to`, which lies ahead.
+    #[inline]
+    pub(super) fn offset(&mut self, to: usize) {
+        self.u32(to.wrapping_sub(self.at()));
+    }
+
+    /// The number of offsets, and the room for them with a pen of its own.
+    #[inline]
+    pub(super) fn offsets(&mut self, n: usize) -> Pen<'o> {
+        self.u32(n);
+        let rest = self.take(n.saturating_mul(4));
+        Pen { rest, end: self.at(), has_overrun: false }
+    }
+
+    /// What stands before a table's fields; from where to where the table lies.
+    #[inline]
+    pub(super) fn table(&mut self, shape: Shape) -> (usize, usize) {
+        let (start, end) = shape.span(self.at());
+        if start > self.at() {
+            self.put([0; 4]);
+        }
+        // The distance back to the vtable, which is negative.
+        self.put(to_u32(start).wrapping_sub(shape.vtable).to_le_bytes());
+        (start, end)
     }
 
     /// The offsets of the texts that there are, the first of which begins at `at`; where the last one ends.
-    pub(super) fn text_offsets<const N: usize>(&mut self, texts: [Option<&str>; N], mut at: usize) -> Result<usize> {
-        for text in texts.into_iter().flatten() {
-            self.offset(at)?;
+    #[inline]
+    pub(super) fn text_offsets<const N: usize>(&mut self, texts: &[Option<&str>; N], mut at: usize) -> usize {
+        for text in texts.iter().flatten() {
+            self.offset(at);
             at += text_len(text);
         }
-        Ok(at)
+        at
     }
 
-    pub(super) fn texts<const N: usize>(&mut self, texts: [Option<&str>; N]) -> Result<()> {
-        for text in texts.into_iter().flatten() {
-            self.u32(text.len())?;
-            let padded = self.take(text_len(text) - 4)?;
-            if let Some(last) = padded.last_chunk_mut() {
-                *last = [0; 4];
-            }
-            padded[..text.len()].copy_from_slice(text.as_bytes());
+    #[inline]
+    pub(super) fn texts<const N: usize>(&mut self, texts: &[Option<&str>; N]) {
+        for text in texts.iter().flatten() {
+            self.u32(text.len());
+            self.padded(text.as_bytes(), text_len(text) - 4);
         }
-        Ok(())
     }
 
-    /// The number of offsets, and room for them; where the first one goes.
-    pub(super) fn offsets(&mut self, n: usize) -> Result<usize> {
-        self.u32(n)?;
-        let first = self.at;
-        self.take(n.saturating_mul(4))?;
-        Ok(first)
+    /// Bytes, and zeros after them, of which there are at most 4, up to `len` in all, a multiple of 4.
+    #[inline]
+    pub(super) fn padded(&mut self, bytes: &[u8], len: usize) {
+        let padded = self.take(len);
+        if let Some(last) = padded.last_chunk_mut() {
+            *last = [0; 4];
+        }
+        if let Some(to) = padded.get_mut(..bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
     }
+}
 
-    /// Writes into an offset's room what it refers to; where the next one goes.
-    pub(super) fn fill_slot(&mut self, slot: usize, to: usize) -> Result<usize> {
-        let offset = u32::try_from(to - slot).map_err(|_| changed())?;
-        let next = slot + 4;
-        self.out.get_mut(slot..next).ok_or_else(changed)?.copy_from_slice(&offset.to_le_bytes());
-        Ok(next)
-    }
+/// Everything that is planned is below 2^31; what is not comes of sizes that were wrong.
+#[inline]
+pub(super) fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -8,8 +8,8 @@
 //! Source: <https://flatbuffers.dev/internals/>.
 
 use super::encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
-use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN};
-use super::pen::{Pen, changed, offsets_len, texts_len};
+use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN, vtable_len};
+use super::pen::{Pen, offsets_len, texts_len, to_u32};
 use crate::error::{Error, Result};
 use crate::message::Role;
 
@@ -29,13 +29,13 @@ const VECTORS_ALIGN: usize = 16;
 ///
 /// Equal parts give equal bytes.
 ///
-/// Cost: O(turns + calls) in time; 50 kB at most in memory, whatever the parts.
+/// Cost: O(turns + calls) in time; 30 kB at most in memory, whatever the parts.
 #[derive(Debug)]
 pub struct Plan<'p, T: ?Sized> {
     parts: &'p SnapshotParts<'p, T>,
     n_turns: usize,
     len: usize,
-    root: Shapes,
+    root: Shape,
     turns: Shapes,
     calls: Shapes,
 }
@@ -54,18 +54,20 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             return Err(Error::Codec(why));
         }
         let n_turns = parts.turns.n_turns();
-        let (root, turns, calls) = (Shapes::new(&SNAPSHOT), Shapes::new(&TURN), Shapes::new(&TOOL_CALL));
-        let mut plan = Self { parts, n_turns, len: 0, root, turns, calls };
-        let (_, at) = plan.root.note(plan.root_fields()).span(HEADER);
-        let mut at = plan.places(at).turns;
+        let (turns, calls) = (Shapes::new(&TURN), Shapes::new(&TOOL_CALL));
+        let mut plan = Self { parts, n_turns, len: 0, root: Shape::default(), turns, calls };
+        let root_fields = plan.root_fields();
+        plan.root = SNAPSHOT.shape(root_fields);
+        let mut at = plan.places(plan.root.span(HEADER).1).turns;
         if n_turns > 0 {
             at = at.saturating_add(offsets_len(n_turns));
         }
         for index in 0..n_turns {
-            at = plan.turn_end(index, at)?;
+            let turn = parts.turns.turn(index)?;
+            at = plan.turn_end(index, &turn, at)?;
         }
-        let at = plan.root.place(at);
-        let at = plan.turns.place(at);
+        plan.root.vtable = to_u32(at);
+        at = plan.turns.place(at.saturating_add(vtable_len(root_fields)));
         plan.len = plan.calls.place(at);
         if plan.len > MAX_LEN {
             let why = format!(
@@ -92,22 +94,21 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         if out.len() != self.len {
             return Err(Error::Codec(format!("out has {} bytes, the snapshot needs {}", out.len(), self.len)));
         }
-        let mut pen = Pen { out, at: 0 };
-        let root = self.root.get(self.root_fields())?;
-        pen.offset(root.span(HEADER).0)?;
-        pen.put(IDENTIFIER)?;
-        let places = self.write_root(&mut pen, root)?;
-        self.write_vectors(&mut pen, &places)?;
+        let mut pen = Pen::new(out);
+        pen.offset(self.root.span(HEADER).0);
+        pen.put(IDENTIFIER);
+        self.write_root(&mut pen);
         if self.n_turns > 0 {
-            let mut slot = pen.offsets(self.n_turns)?;
+            let mut slots = pen.offsets(self.n_turns);
             for index in 0..self.n_turns {
-                slot = self.write_turn(&mut pen, index, slot)?;
+                let turn = self.parts.turns.turn(index)?;
+                slots.offset(self.write_turn(&mut pen, index, &turn)?);
             }
         }
-        for shapes in [&self.root, &self.turns, &self.calls] {
-            shapes.write(&mut pen)?;
-        }
-        if pen.at == self.len { Ok(()) } else { Err(changed()) }
+        SNAPSHOT.write_vtable(self.root_fields(), &mut pen);
+        self.turns.write(&mut pen);
+        self.calls.write(&mut pen);
+        if pen.is_done() { Ok(()) } else { Err(changed()) }
     }
 
     fn root_fields(&self) -> usize {
@@ -130,7 +131,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
 
     /// Where what the root refers to lies if its texts begin at `at`.
     fn places(&self, at: usize) -> Places {
-        let texts_end = at.saturating_add(texts_len(self.root_texts()));
+        let texts_end = at.saturating_add(texts_len(&self.root_texts()));
         let (vectors, vectors_end) = match size_of_val(self.parts.vectors) {
             0 => (texts_end, texts_end),
             bytes => {
@@ -142,103 +143,98 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         Places { vectors, payload: vectors_end, turns: vectors_end.saturating_add(payload_len) }
     }
 
-    fn write_root(&self, pen: &mut Pen<'_>, shape: Shape) -> Result<Places> {
-        let parts = self.parts;
-        let (_, end) = pen.table(shape)?;
+    /// Writes the root table and what it refers to, but for the turns.
+    fn write_root(&self, pen: &mut Pen<'_>) {
+        let (parts, vectors) = (self.parts, self.parts.vectors);
+        let (_, end) = pen.table(self.root);
         let places = self.places(end);
-        pen.number(parts.created_ms)?;
-        pen.number(parts.updated_ms)?;
-        pen.text_offsets(self.root_texts(), end)?;
-        if !parts.vectors.is_empty() {
-            pen.offset(places.vectors)?;
+        pen.number(parts.created_ms);
+        pen.number(parts.updated_ms);
+        pen.text_offsets(&self.root_texts(), end);
+        if !vectors.is_empty() {
+            pen.offset(places.vectors);
         }
         if parts.payload.is_some() {
-            pen.offset(places.payload)?;
+            pen.offset(places.payload);
         }
         if self.n_turns > 0 {
-            pen.offset(places.turns)?;
+            pen.offset(places.turns);
         }
         if parts.vector_dim != 0 {
-            pen.put(parts.vector_dim.to_le_bytes())?;
+            pen.put(parts.vector_dim.to_le_bytes());
         }
-        pen.at = end;
-        pen.texts(self.root_texts())?;
-        Ok(places)
-    }
-
-    fn write_vectors(&self, pen: &mut Pen<'_>, places: &Places) -> Result<()> {
-        let vectors = self.parts.vectors;
+        pen.texts(&self.root_texts());
         if !vectors.is_empty() {
-            pen.zeros_to(places.vectors)?;
-            pen.u32(vectors.len())?;
-            let bytes = pen.take(size_of_val(vectors))?;
-            for (to, number) in bytes.as_chunks_mut().0.iter_mut().zip(vectors) {
+            pen.take(places.vectors - pen.at()).fill(0);
+            pen.u32(vectors.len());
+            for (to, number) in pen.take(size_of_val(vectors)).as_chunks_mut().0.iter_mut().zip(vectors) {
                 *to = number.to_le_bytes();
             }
         }
-        if let Some(payload) = self.parts.payload {
-            pen.u32(payload.len())?;
-            pen.take(payload.len())?.copy_from_slice(payload);
-            pen.zeros_to(places.turns)?;
+        if let Some(payload) = parts.payload {
+            pen.u32(payload.len());
+            pen.padded(payload, places.turns - pen.at());
         }
-        Ok(())
     }
 
     /// Where turn `index` and what it refers to end if they begin at `at`.
-    fn turn_end(&mut self, index: usize, at: usize) -> Result<usize> {
-        let turn = self.parts.turns.turn(index)?;
-        let (_, end) = self.turns.note(turn_fields(&turn)).span(at);
-        let mut at = end.saturating_add(texts_len(turn_texts(&turn)));
-        if let Some(n_calls) = turn.n_tool_calls {
-            at = at.saturating_add(offsets_len(n_calls));
-            for call in 0..n_calls {
-                let call = self.parts.turns.call(index, call)?;
-                let (_, end) = self.calls.note(call_fields(&call)).span(at);
-                at = end.saturating_add(texts_len(call_texts(&call)));
-            }
+    #[inline]
+    fn turn_end(&mut self, index: usize, turn: &TurnParts<'_>, at: usize) -> Result<usize> {
+        let (_, end) = self.turns.note(turn_fields(turn)).span(at);
+        let end = end.saturating_add(texts_len(&turn_texts(turn)));
+        turn.n_tool_calls.map_or(Ok(end), |n_calls| self.calls_end(index, n_calls, end))
+    }
+
+    fn calls_end(&mut self, turn: usize, n_calls: usize, at: usize) -> Result<usize> {
+        let mut at = at.saturating_add(offsets_len(n_calls));
+        for call in 0..n_calls {
+            let call = self.parts.turns.call(turn, call)?;
+            let (_, end) = self.calls.note(call_fields(&call)).span(at);
+            at = end.saturating_add(texts_len(&call_texts(&call)));
         }
         Ok(at)
     }
 
-    /// Writes turn `index`, its texts and its calls, and at `slot` where it lies. The next turn's slot.
-    fn write_turn(&self, pen: &mut Pen<'_>, index: usize, slot: usize) -> Result<usize> {
-        let turn = self.parts.turns.turn(index)?;
-        let texts = turn_texts(&turn);
-        let (start, end) = pen.table(self.turns.get(turn_fields(&turn))?)?;
-        pen.number(turn.time_ms)?;
-        let calls = pen.text_offsets(texts, end)?;
+    /// Writes turn `index`, its texts and its calls; where it lies.
+    #[inline]
+    fn write_turn(&self, pen: &mut Pen<'_>, index: usize, turn: &TurnParts<'_>) -> Result<usize> {
+        let shape = self.turns.get(turn_fields(turn)).ok_or_else(changed)?;
+        let texts = turn_texts(turn);
+        let (start, end) = pen.table(shape);
+        pen.number(turn.time_ms);
+        let calls = pen.text_offsets(&texts, end);
         if turn.n_tool_calls.is_some() {
-            pen.offset(calls)?;
+            pen.offset(calls);
         }
         if turn.tokens != 0 {
-            pen.put(turn.tokens.to_le_bytes())?;
+            pen.put(turn.tokens.to_le_bytes());
         }
-        if turn.role != Role::User {
-            pen.put([role_number(turn.role)])?;
+        match (turn.role, turn.is_pinned) {
+            (Role::User, false) => {}
+            (Role::User, true) => pen.put([1, 0, 0, 0]),
+            (role, is_pinned) => pen.put([role_number(role), u8::from(is_pinned), 0, 0]),
         }
-        if turn.is_pinned {
-            pen.put([1])?;
-        }
-        pen.at = end;
-        pen.texts(texts)?;
+        pen.texts(&texts);
         if let Some(n_calls) = turn.n_tool_calls {
-            let mut slot = pen.offsets(n_calls)?;
-            for call in 0..n_calls {
-                slot = self.write_call(pen, &self.parts.turns.call(index, call)?, slot)?;
-            }
+            self.write_calls(pen, index, n_calls)?;
         }
-        pen.fill_slot(slot, start)
+        Ok(start)
     }
 
-    fn write_call(&self, pen: &mut Pen<'_>, call: &ToolCallParts<'_>, slot: usize) -> Result<usize> {
-        let (start, end) = pen.table(self.calls.get(call_fields(call))?)?;
-        pen.text_offsets(call_texts(call), end)?;
-        if call.is_custom {
-            pen.put([1])?;
+    fn write_calls(&self, pen: &mut Pen<'_>, turn: usize, n_calls: usize) -> Result<()> {
+        let mut slots = pen.offsets(n_calls);
+        for call in 0..n_calls {
+            let call = self.parts.turns.call(turn, call)?;
+            let shape = self.calls.get(call_fields(&call)).ok_or_else(changed)?;
+            let (start, end) = pen.table(shape);
+            pen.text_offsets(&call_texts(&call), end);
+            if call.is_custom {
+                pen.put([1, 0, 0, 0]);
+            }
+            pen.texts(&call_texts(&call));
+            slots.offset(start);
         }
-        pen.at = end;
-        pen.texts(call_texts(call))?;
-        pen.fill_slot(slot, start)
+        Ok(())
     }
 }
 
@@ -249,10 +245,12 @@ struct Places {
     turns: usize,
 }
 
+#[inline]
 fn field(number: u32, is_there: bool) -> usize {
     usize::from(is_there) << number
 }
 
+#[inline]
 fn turn_fields(turn: &TurnParts<'_>) -> usize {
     field(0, turn.role != Role::User)
         | field(1, turn.text.is_some())
@@ -267,10 +265,12 @@ fn turn_fields(turn: &TurnParts<'_>) -> usize {
         | field(10, turn.time_ms != 0)
 }
 
+#[inline]
 fn turn_texts<'a>(turn: &TurnParts<'a>) -> [Option<&'a str>; 6] {
     [turn.text, turn.parts, turn.name, turn.refusal, turn.tool_call_id, turn.extra]
 }
 
+#[inline]
 fn call_fields(call: &ToolCallParts<'_>) -> usize {
     field(0, call.id.is_some())
         | field(1, call.name.is_some())
@@ -279,10 +279,12 @@ fn call_fields(call: &ToolCallParts<'_>) -> usize {
         | field(4, call.extra.is_some())
 }
 
+#[inline]
 fn call_texts<'a>(call: &ToolCallParts<'a>) -> [Option<&'a str>; 4] {
     [call.id, call.name, call.arguments, call.extra]
 }
 
+#[inline]
 fn role_number(role: Role) -> u8 {
     match role {
         Role::System => 0,
@@ -291,4 +293,9 @@ fn role_number(role: Role) -> u8 {
         Role::Assistant => 3,
         Role::Tool => 4,
     }
+}
+
+#[cold]
+fn changed() -> Error {
+    Error::Codec("the turns changed while they were written; hold them still and write them again".to_owned())
 }
