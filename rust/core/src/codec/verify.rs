@@ -81,8 +81,8 @@ impl Pass {
             Kind::Tables(_) => WORD,
         };
         let Some(vector) = table.vector(field, element)? else { return Ok(()) };
+        // The elements too, which are of no more bytes than their number is.
         aligned(table, field, vector.at - WORD, WORD)?;
-        aligned(table, field, vector.at, element)?;
         self.visit(WORD + vector.elements.len())?;
         match field.kind {
             Kind::Text => {
