@@ -43,11 +43,13 @@ impl Place {
 }
 
 /// As many bytes, if the buffer has them there.
+#[inline]
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
 /// A length or an offset.
+#[inline]
 fn word(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_le_bytes(array(bytes, at)?) as usize)
 }
@@ -77,6 +79,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table that the offset at a byte leads to.
+    #[inline]
     fn follow(bytes: &'a [u8], from: usize, place: Place) -> Result<Self> {
         let n_bytes = bytes.len();
         let at = word(bytes, from).and_then(|offset| from.checked_add(offset)).filter(|&at| at < n_bytes);
@@ -100,16 +103,19 @@ impl<'a> Table<'a> {
     }
 
     /// Bytes of its fields and of its offset to the vtable, by the vtable.
+    #[inline]
     pub(super) fn size(&self) -> usize {
         array(self.vtable, 2).map_or(0, |size| u16::from_le_bytes(size).into())
     }
 
     /// Bytes from the table to a field, where it has that field.
+    #[inline]
     pub(super) fn entry(&self, field: &Field) -> Option<usize> {
         let entry = u16::from_le_bytes(array(self.vtable, VTABLE_HEADER + 2 * field.slot)?);
         (entry != 0).then_some(entry.into())
     }
 
+    #[inline]
     fn scalar<const N: usize>(&self, field: &Field) -> Result<Option<[u8; N]>> {
         debug_assert_eq!(field.kind.size(), N, "{} is read by another size", field.name);
         let Some(entry) = self.entry(field) else { return Ok(None) };
@@ -144,6 +150,7 @@ impl<'a> Table<'a> {
     }
 
     /// A vector of elements of as many bytes.
+    #[inline]
     pub(super) fn vector(&self, field: &Field, element: usize) -> Result<Option<Vector<'a>>> {
         let Some(offset) = self.scalar(field)?.map(u32::from_le_bytes) else { return Ok(None) };
         let from = self.at + self.entry(field).unwrap_or(0);
@@ -160,16 +167,27 @@ impl<'a> Table<'a> {
         Ok(Some(Vector { at, len, elements }))
     }
 
+    #[inline]
     pub(super) fn text(&self, field: &Field) -> Result<Option<&'a str>> {
-        let Some(vector) = self.vector(field, 1)? else { return Ok(None) };
-        let text = str::from_utf8(vector.elements);
-        let not_text = |error: str::Utf8Error| self.damaged(field, vector.at + error.valid_up_to(), "it is not UTF-8");
-        text.map(Some).map_err(not_text)
+        self.vector(field, 1)?.map(|vector| self.utf8(field, &vector)).transpose()
+    }
+
+    /// The text that a vector of the table is.
+    #[inline]
+    pub(super) fn utf8(&self, field: &Field, vector: &Vector<'a>) -> Result<&'a str> {
+        str::from_utf8(vector.elements).map_err(|error| {
+            let at = vector.at + error.valid_up_to();
+            self.damaged(field, at, "it is not UTF-8")
+        })
     }
 
     pub(super) fn tables(&self, field: &Field) -> Result<Option<Tables<'a>>> {
-        let vector = self.vector(field, WORD)?;
-        Ok(vector.map(|Vector { at, len, .. }| Tables { bytes: self.bytes, at, len, place: self.place }))
+        Ok(self.vector(field, WORD)?.map(|vector| self.list(&vector)))
+    }
+
+    /// The tables that a vector of the table leads to.
+    pub(super) fn list(&self, vector: &Vector<'a>) -> Tables<'a> {
+        Tables { bytes: self.bytes, at: vector.at, len: vector.len, place: self.place }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One strict pass over a whole snapshot.
 
 use super::format::{Field, Kind, WORD, snapshot};
-use super::table::{Table, Vector};
+use super::table::Table;
 use super::view::Snapshot;
 use crate::error::{Error, Result};
 
@@ -60,56 +60,49 @@ impl Pass {
             return fault(table.at, format!("by its vtable it has {size} bytes, it must have {WORD} to {most}"));
         }
         self.visit(size)?;
-        fields.iter().try_for_each(|field| self.field(table, field))
+        fields.iter().try_for_each(|field| self.field(table, size, field))
     }
 
-    fn field(&mut self, table: &Table<'_>, field: &Field) -> Result<()> {
+    /// A field of a table of that size.
+    fn field(&mut self, table: &Table<'_>, table_size: usize, field: &Field) -> Result<()> {
         let Some(entry) = table.entry(field) else { return Ok(()) };
         let at = table.at + entry;
         let size = field.kind.size();
-        if entry < WORD || entry + size > table.size() {
-            let why = format!("it is outside its table, which has {} bytes from byte {}", table.size(), table.at);
+        if entry < WORD || entry + size > table_size {
+            let why = format!("it is outside its table, which has {table_size} bytes from byte {}", table.at);
             return Err(table.damaged(field, at, why));
         }
         aligned(table, field, at, size)?;
+        let element = match field.kind {
+            Kind::Scalar(_) => return Ok(()),
+            Kind::Role => return table.role(field).map(drop),
+            Kind::Text => 1,
+            Kind::Numbers(size) => size,
+            Kind::Tables(_) => WORD,
+        };
+        let Some(vector) = table.vector(field, element)? else { return Ok(()) };
+        // The elements too, which are of no more bytes than their number is.
+        aligned(table, field, vector.at - WORD, WORD)?;
+        self.visit(WORD + vector.elements.len())?;
         match field.kind {
-            Kind::Scalar(_) => {}
-            Kind::Role => {
-                table.role(field)?;
-            }
             Kind::Text => {
-                if let Some(vector) = self.vector(table, field, 1)? {
-                    table.text(field)?;
-                    let end = vector.at + vector.len;
-                    if table.bytes.get(end) != Some(&0) {
-                        return Err(table.damaged(field, end, "no zero byte ends it"));
-                    }
+                table.utf8(field, &vector)?;
+                let end = vector.at + vector.len;
+                if table.bytes.get(end) != Some(&0) {
+                    return Err(table.damaged(field, end, "no zero byte ends it"));
                 }
-            }
-            Kind::Numbers(size) => {
-                self.vector(table, field, size)?;
             }
             Kind::Tables(fields) => {
-                self.vector(table, field, WORD)?;
-                if let Some(tables) = table.tables(field)? {
-                    (0..tables.len).try_for_each(|index| self.table(&tables.get(index)?, fields))?;
-                }
+                let tables = table.list(&vector);
+                (0..tables.len).try_for_each(|index| self.table(&tables.get(index)?, fields))?;
             }
+            Kind::Scalar(_) | Kind::Role | Kind::Numbers(_) => {}
         }
         Ok(())
     }
-
-    fn vector<'a>(&mut self, table: &Table<'a>, field: &Field, element: usize) -> Result<Option<Vector<'a>>> {
-        let vector = table.vector(field, element)?;
-        if let Some(vector) = &vector {
-            aligned(table, field, vector.at - WORD, WORD)?;
-            aligned(table, field, vector.at, element)?;
-            self.visit(WORD + vector.elements.len())?;
-        }
-        Ok(vector)
-    }
 }
 
+#[inline]
 fn aligned(table: &Table<'_>, field: &Field, at: usize, to: usize) -> Result<()> {
     if at.is_multiple_of(to) {
         return Ok(());

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it is wrong")]
 
 use flatbuffers::{FlatBufferBuilder, Push, TableFinishedWIPOffset, UnionWIPOffset, VOffsetT, WIPOffset};
-use rolecore_core::codec::{Snapshot, ToolCall, Turn, verify};
+use rolecore_core::Result;
+use rolecore_core::codec::{
+    List, Plan, Snapshot, SnapshotParts, ToolCall, ToolCallParts, Turn, TurnParts, Turns, verify,
+};
 
 use super::wire::snapshot as wire;
 
@@ -170,13 +173,14 @@ pub(crate) fn write(session: &Session, style: Style) -> Vec<u8> {
 
 /// Panics where our reader and the official one read anything different.
 pub(crate) fn assert_same(ours: Snapshot<'_>, theirs: wire::Snapshot<'_>) {
-    assert_eq!(ours.version(), Ok(theirs.version()));
     assert_eq!(ours.session_id(), Ok(theirs.session_id()));
     assert_eq!(ours.role(), Ok(theirs.role()));
     assert_eq!(ours.tokenizer(), Ok(theirs.tokenizer()));
     assert_eq!(ours.summary(), Ok(theirs.summary()));
     assert_eq!(ours.vector_dim(), Ok(theirs.vector_dim()));
-    assert_eq!(ours.vectors().unwrap().map(|v| v.bytes), theirs.vectors().map(|v| v.bytes()));
+    // None and no numbers are the same.
+    let vectors = ours.vectors().unwrap().map_or(&[][..], |vectors| vectors.bytes);
+    assert_eq!(vectors, theirs.vectors().map_or(&[][..], |vectors| vectors.bytes()));
     assert_eq!(ours.payload(), Ok(theirs.payload().map(|payload| payload.bytes())));
     assert_eq!((ours.created_ms(), ours.updated_ms()), (Ok(theirs.created_ms()), Ok(theirs.updated_ms())));
     let turns = ours.turns().unwrap();
@@ -235,15 +239,78 @@ fn read_call(call: ToolCall<'_>) -> usize {
     usize::from(call.is_custom().is_ok()) + lengths(&texts)
 }
 
-fn lengths(texts: &[rolecore_core::Result<Option<&str>>]) -> usize {
+fn lengths(texts: &[Result<Option<&str>>]) -> usize {
     texts.iter().flatten().flatten().map(|text| text.len()).sum()
 }
 
+/// What a view reads, to be written again.
+struct Again<'a>(List<'a, Turn<'a>>);
+
+impl Turns for Again<'_> {
+    fn n_turns(&self) -> usize {
+        self.0.len()
+    }
+
+    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
+        let turn = self.0.get(index)?;
+        Ok(TurnParts {
+            role: turn.role()?,
+            text: turn.text()?,
+            parts: turn.parts()?,
+            name: turn.name()?,
+            refusal: turn.refusal()?,
+            n_tool_calls: turn.tool_calls()?.map(|calls| calls.len()),
+            tool_call_id: turn.tool_call_id()?,
+            extra: turn.extra()?,
+            tokens: turn.tokens()?,
+            is_pinned: turn.is_pinned()?,
+            time_ms: turn.time_ms()?,
+        })
+    }
+
+    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
+        let call = self.0.get(turn)?.tool_calls()?.expect("asked for where there are calls").get(call)?;
+        Ok(ToolCallParts {
+            id: call.id()?,
+            name: call.name()?,
+            arguments: call.arguments()?,
+            is_custom: call.is_custom()?,
+            extra: call.extra()?,
+        })
+    }
+}
+
+/// What our writer makes of what our reader reads.
+fn write_again(read: Snapshot<'_>) -> Result<Vec<u8>> {
+    let vectors = read.vectors()?.map_or(&[][..], |vectors| vectors.bytes);
+    let vectors: Vec<_> = vectors.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
+    let parts = SnapshotParts {
+        session_id: read.session_id()?,
+        role: read.role()?,
+        tokenizer: read.tokenizer()?,
+        turns: &Again(read.turns()?),
+        summary: read.summary()?,
+        vector_dim: read.vector_dim()?,
+        vectors: &vectors,
+        payload: read.payload()?,
+        created_ms: read.created_ms()?,
+        updated_ms: read.updated_ms()?,
+    };
+    let plan = Plan::new(&parts)?;
+    let mut out = vec![0; plan.len()];
+    plan.write(&mut out)?;
+    Ok(out)
+}
+
 /// Panics where our reader does not hold on these bytes what it promises: no panic, and what it verifies the official library
-/// verifies and reads alike. Whether it was verified.
+/// verifies and reads alike, there and in what our writer makes of it. Whether it was verified.
 pub(crate) fn check(bytes: &[u8]) -> bool {
     read(bytes);
     let Ok(ours) = verify(bytes) else { return false };
-    assert_same(ours, wire::root_as_snapshot(bytes).expect("verified by us"));
+    let theirs = wire::root_as_snapshot(bytes).expect("verified by us");
+    assert_eq!(ours.version(), Ok(theirs.version()));
+    assert_same(ours, theirs);
+    let again = write_again(ours).expect("verified by us");
+    assert_same(verify(&again).expect("written by us"), theirs);
     true
 }
