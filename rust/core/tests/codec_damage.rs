@@ -281,7 +281,14 @@ fn verify_is_stricter_than_reading() {
     bytes[19] = 0xFF;
     strict(&bytes, &format!("snapshot at byte 8: by its vtable it has 65283 bytes, it must have 4 to {most}"));
 
-    // A table at an odd place.
+    // A field where the offset to the vtable is.
+    let mut bytes = root(&[(VECTOR_DIM, &word(7))], &[]);
+    bytes[16 + 4 + 2 * (VECTOR_DIM - 1)] = 2;
+    strict(&bytes, "summary at byte 10: it is outside its table, which has 8 bytes from byte 8");
+
+    // A table at an odd place, and a vtable at one.
+    let bytes = [&word(8)[..], b"RCSS", &(-5_i32).to_le_bytes(), &[0, 4, 0, 4, 0, 0, 0, 0]].concat();
+    strict(&bytes, "snapshot at byte 8: it or its vtable, at byte 13, is misaligned");
     let bytes = [&word(9)[..], b"RCSS\0", &(-5_i32).to_le_bytes(), &[0, 4, 0, 4, 0]].concat();
     strict(&bytes, "snapshot at byte 9: it or its vtable, at byte 14, is misaligned");
 }
