@@ -220,7 +220,7 @@ impl Snapshot {
     #[pyo3(signature = (*, tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None) -> "History")]
     fn to_history<'py>(&self, py: Python<'py>, tokenizer: Option<&Bound<'py, PyAny>>) -> PyResult<History> {
         let own = self.tokenizer()?.map(|name| PyString::new(py, name).into_any());
-        let history = History::empty(py, tokenizer.or(own.as_ref()))?;
+        let history = History::new(None, tokenizer.or(own.as_ref()), py)?;
         let mut run = Vec::new();
         let mut is_pinned = false;
         for turn in self.read(View::turns)?.iter() {

@@ -11,7 +11,8 @@ use rolecore_core::{Message, Rows};
 
 use crate::arguments::{kind, wrong_kind};
 use crate::errors::ArgumentError;
-use crate::history::{History, smaller_budget};
+use crate::history::History;
+use crate::options::smaller_budget;
 
 /// Above so many numbers, rows are compared with the GIL released.
 const DETACH_NUMBERS: usize = 1 << 20;

@@ -1,26 +1,27 @@
 //! `rolecore.History`: the caller's own message objects beside what the core keeps of them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyList, PySlice, PyString};
+use pyo3::types::{PyIterator, PyList, PySlice};
 use rolecore_core::{
     Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Summary as Kind, Tokenizer as CoreTokenizer, Unit,
     Window as CoreWindow,
 };
 
-use crate::arguments::{flag, one_of, share, string, whole_number, wrong_kind};
+use crate::arguments::{share, string, whole_number};
 use crate::embedder::{Embedded, Embedder};
-use crate::errors::{ArgumentError, CoreError};
+use crate::errors::CoreError;
 use crate::message::{parse, parse_all};
-use crate::source::Source;
+use crate::options::{
+    keep_last, kind_of_summary, on_orphans, pin, shrink_tool_outputs, smaller_budget, start_with_user, unit,
+};
 use crate::summary::{Answer, ask};
 use crate::text::text_of;
 use crate::tokens::resolve;
-use crate::told::{Told, is_plain};
+use crate::told::is_plain;
 use crate::window::{Summary, Window};
 
 /// Above this much text, or this many messages, work is done with the GIL released: below it, releasing costs more.
@@ -53,7 +54,7 @@ pub(crate) struct State {
     pub(crate) core: CoreHistory,
     pub(crate) objects: Vec<Py<PyAny>>,
     /// Which of them are more than what the core keeps.
-    rich: Vec<usize>,
+    pub(crate) rich: Vec<usize>,
     pub(crate) embedded: Option<Embedded>,
 }
 
@@ -83,7 +84,7 @@ impl History {
         *,
         tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None
     ))]
-    fn new(
+    pub(crate) fn new(
         messages: Option<&Bound<'_, PyAny>>,
         tokenizer: Option<&Bound<'_, PyAny>>,
         py: Python<'_>,
@@ -309,7 +310,7 @@ impl History {
 
 impl History {
     /// Counts all messages, then appends them in one go: either all or, when one is refused, none.
-    fn push_all(&self, py: Python<'_>, parsed: Vec<(Message, Py<PyAny>)>, pin: bool) -> PyResult<()> {
+    pub(crate) fn push_all(&self, py: Python<'_>, parsed: Vec<(Message, Py<PyAny>)>, pin: bool) -> PyResult<()> {
         let object = |(message, given): (Message, Py<PyAny>)| {
             let is_plain = is_plain(given.bind(py), &message)?;
             Ok((message, Object { given, is_plain }))
@@ -332,33 +333,6 @@ impl History {
     fn count_all(&self, parsed: Vec<(Message, Object)>) -> PyResult<Vec<(Counted, Object)>> {
         let count = |(message, object)| Ok((Counted::new(message, &self.tokenizer).map_err(CoreError)?, object));
         parsed.into_iter().map(count).collect()
-    }
-
-    /// A history of no messages.
-    pub(crate) fn empty(py: Python<'_>, tokenizer: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        Self::new(None, tokenizer, py)
-    }
-
-    /// Appends all of `messages`, pinned or not.
-    pub(crate) fn append_all(&self, py: Python<'_>, messages: Vec<Bound<'_, PyAny>>, pin: bool) -> PyResult<()> {
-        let first = self.lock(py)?.objects.len();
-        let parsed =
-            messages.into_iter().enumerate().map(|(i, message)| Ok((parse(&message, first + i)?, message.unbind())));
-        self.push_all(py, parsed.collect::<PyResult<_>>()?, pin)
-    }
-
-    /// Runs `f` with the turns that there are, holding the lock. It may make bytes: they start no collection, which would wait for the lock.
-    pub(crate) fn with_source<T>(&self, py: Python<'_>, f: impl FnOnce(&Source<'_>) -> PyResult<T>) -> PyResult<T> {
-        let (len, rich) = {
-            let state = self.lock(py)?;
-            let rich = state.rich.iter().map(|&index| (index, state.objects[index].clone_ref(py)));
-            (state.objects.len(), rich.collect::<Vec<_>>())
-        };
-        let told = rich.into_iter().map(|(index, object)| Ok((index, Told::new(object.bind(py), index)?)));
-        let told = told.collect::<PyResult<HashMap<_, _>>>()?;
-        let state = self.lock(py)?;
-        // What was there then is still there: messages are only appended.
-        f(&Source::History { core: &state.core, len, told: &told })
     }
 
     /// Adds the caller's summary, or the extractive one where that fails, to a window that has room for it.
@@ -434,53 +408,4 @@ pub(crate) fn poisoned() -> PyErr {
     PyRuntimeError::new_err(
         "this history is unusable: an earlier call failed halfway; make a new one from its messages",
     )
-}
-
-fn kind_of_summary(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
-    const EXPECTED: &str = "None, \"extractive\" or a callable";
-    if value.is_instance_of::<PyString>() {
-        return one_of(value, "summary", &[("extractive", Kind::Extractive)]);
-    }
-    if value.is_callable() { Ok(Kind::Later) } else { Err(wrong_kind(value, "summary", EXPECTED)) }
-}
-
-pub(crate) fn keep_last(value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    Ok(usize::try_from(whole_number(value, "keep_last")?).unwrap_or(usize::MAX))
-}
-
-pub(crate) fn unit(value: &Bound<'_, PyAny>) -> PyResult<Unit> {
-    one_of(value, "unit", &[("message", Unit::Message), ("sentence", Unit::Sentence)])
-}
-
-fn on_orphans(value: &Bound<'_, PyAny>) -> PyResult<OnOrphans> {
-    one_of(value, "on_orphans", &[("repair", OnOrphans::Repair), ("raise", OnOrphans::Raise)])
-}
-
-fn shrink_tool_outputs(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    flag(value, "shrink_tool_outputs")
-}
-
-fn start_with_user(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    flag(value, "start_with_user")
-}
-
-fn pin(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    flag(value, "pin")
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "0 <= ratio <= 1"
-)]
-pub(crate) fn smaller_budget(budget: Option<u64>, ratio: Option<f64>, history_tokens: u64) -> PyResult<u64> {
-    let share = ratio.map(|ratio| (ratio * history_tokens as f64).floor() as u64);
-    match (budget, share) {
-        (Some(budget), Some(share)) => Ok(budget.min(share)),
-        (Some(only), None) | (None, Some(only)) => Ok(only),
-        (None, None) => {
-            Err(ArgumentError::new_err("neither budget_tokens nor retain_ratio is given; pass at least one"))
-        }
-    }
 }

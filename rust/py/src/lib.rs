@@ -19,6 +19,7 @@ mod hashing;
 mod history;
 mod memory;
 mod message;
+mod options;
 mod report;
 mod retain;
 mod rolling;

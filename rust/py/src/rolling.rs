@@ -8,7 +8,8 @@ use rolecore_core::{Rolling, RollingOptions, Unit};
 
 use crate::arguments::{share, string, whole_number, wrong_kind};
 use crate::errors::CoreError;
-use crate::history::{History, State as HistoryState, keep_last, poisoned, unit};
+use crate::history::{History, State as HistoryState, poisoned};
+use crate::options::{keep_last, unit};
 use crate::text::text_of;
 use crate::window::{Copy, Figures, Source, Summary, Window};
 

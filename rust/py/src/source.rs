@@ -7,6 +7,8 @@ use rolecore_core::codec::{ToolCallParts, TurnParts, Turns};
 use rolecore_core::{History, Result};
 
 use crate::arguments::each;
+use crate::history::History as PyHistory;
+use crate::message::parse;
 use crate::told::Told;
 
 pub(crate) enum Source<'a> {
@@ -65,5 +67,29 @@ impl Turns for Source<'_> {
                 None => core.call(turn, call),
             },
         }
+    }
+}
+
+impl PyHistory {
+    /// Appends all of `messages`, pinned or not.
+    pub(crate) fn append_all(&self, py: Python<'_>, messages: Vec<Bound<'_, PyAny>>, pin: bool) -> PyResult<()> {
+        let first = self.lock(py)?.objects.len();
+        let parsed =
+            messages.into_iter().enumerate().map(|(i, message)| Ok((parse(&message, first + i)?, message.unbind())));
+        self.push_all(py, parsed.collect::<PyResult<_>>()?, pin)
+    }
+
+    /// Runs `f` with the turns that there are, holding the lock. It may make bytes: they start no collection, which would wait for the lock.
+    pub(crate) fn with_source<T>(&self, py: Python<'_>, f: impl FnOnce(&Source<'_>) -> PyResult<T>) -> PyResult<T> {
+        let (len, rich) = {
+            let state = self.lock(py)?;
+            let rich = state.rich.iter().map(|&index| (index, state.objects[index].clone_ref(py)));
+            (state.objects.len(), rich.collect::<Vec<_>>())
+        };
+        let told = rich.into_iter().map(|(index, object)| Ok((index, Told::new(object.bind(py), index)?)));
+        let told = told.collect::<PyResult<HashMap<_, _>>>()?;
+        let state = self.lock(py)?;
+        // What was there then is still there: messages are only appended.
+        f(&Source::History { core: &state.core, len, told: &told })
     }
 }

@@ -8,19 +8,11 @@
 //! Source: <https://flatbuffers.dev/internals/>.
 
 use super::encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
+use super::format::{HEADER, IDENTIFIER, MOST_BYTES};
 use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN, vtable_len};
 use super::pen::{Pen, offsets_len, texts_len, to_u32};
 use crate::error::{Error, Result};
 use crate::message::Role;
-
-/// What tells snapshots from other files.
-const IDENTIFIER: [u8; 4] = *b"RCSS";
-
-/// Bytes before the root table: its offset and the identifier.
-const HEADER: usize = 8;
-
-/// Offsets to vtables are signed and of 4 bytes.
-const MAX_LEN: usize = (1 << 31) - 1;
 
 /// Alignment of the first number of `vectors`, counted from the snapshot's start.
 const VECTORS_ALIGN: usize = 16;
@@ -69,9 +61,9 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         plan.root.vtable = to_u32(at);
         at = plan.turns.place(at.saturating_add(vtable_len(root_fields)));
         plan.len = plan.calls.place(at);
-        if plan.len > MAX_LEN {
+        if plan.len > MOST_BYTES {
             let why = format!(
-                "the snapshot would have {} bytes, the limit is {MAX_LEN}; split the session or keep vectors and payload elsewhere",
+                "the snapshot would have {} bytes, the limit is {MOST_BYTES}; split the session or keep vectors and payload elsewhere",
                 plan.len
             );
             return Err(Error::Codec(why));
