@@ -40,7 +40,7 @@ static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
             is_pinned: i == 1,
             time_to_live_ns: (i == 2).then_some(1_000_000_000_000),
         };
-        cache.run(|store| store.put(&mut new, Some(0))).expect("it fits");
+        cache.run(|store| store.put(&mut new, Some(0))).expect("it works").expect("it fits");
     }
     cache.save(&FILE, Some(0), 1000).expect("a temporary file can be written");
     fs::read(&*FILE).expect("it was written")
@@ -75,7 +75,7 @@ fuzz_target!(|case: Case| {
         put_checksums(&mut bytes);
     }
     fs::write(&*FILE, &bytes).expect("a temporary file can be written");
-    let Ok(cache) = Cache::<()>::load(&FILE, Overrides::default(), Some(0), 1000) else { return };
+    let Ok(cache) = Cache::<Shown>::load(&FILE, Overrides::default(), Some(0), 1000) else { return };
     let query = vec![1.0; cache.dim()];
     let query = Query::new(&query).expect("finite and not zero");
     let found = cache.search(Scope { tenant: b"t", model_id: b"" }, &query, 9, Some(0)).expect("no operation failed");
