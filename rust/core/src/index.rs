@@ -4,7 +4,6 @@ mod bound;
 mod chunk;
 mod codes;
 mod frame;
-mod mapped;
 mod row;
 mod search;
 #[cfg(test)]
@@ -16,7 +15,6 @@ use frame::{Frame, SAMPLE};
 
 use crate::simd::{Kernels, kernels};
 
-pub use mapped::Mapped;
 pub use row::{Query, Row};
 
 /// A row that a search found.

@@ -9,6 +9,7 @@ mod compress;
 mod cut;
 pub mod embed;
 pub mod error;
+pub mod file;
 pub mod gate;
 pub mod hashing;
 pub mod history;

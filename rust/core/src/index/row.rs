@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::frame::Frame;
-use super::mapped::Mapped;
 use crate::error::{Error, Result};
+use crate::file::Mapped;
 use crate::simd::{kernels, prefetch};
 
 /// How far from 1 the length of a vector may be for it to be kept as it is: about what float32 arithmetic leaves.

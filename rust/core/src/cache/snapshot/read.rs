@@ -11,7 +11,8 @@ use super::{Names, Saved, Snapshot, is_text};
 use crate::cache::order::Standing;
 use crate::cache::{Item, MOST_DIM, Settings, Value};
 use crate::error::{Error, Result};
-use crate::index::{Mapped, Row};
+use crate::file::Mapped;
+use crate::index::Row;
 
 /// Why a file is not read.
 enum Refused {

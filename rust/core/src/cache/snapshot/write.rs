@@ -1,10 +1,8 @@
-//! A snapshot becomes a file: written beside the old one, which it then takes the place of.
+//! A snapshot becomes a file.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use crc32fast::Hasher;
 
@@ -12,6 +10,7 @@ use super::{ALIGNMENT, CHECKSUM_AT, ENTRY, HEADER, MAGIC, POLICIES, SECTIONS, SE
 use super::{NEVER, is_text};
 use crate::cache::Value;
 use crate::error::{Error, Result};
+use crate::file::replace;
 
 impl Snapshot {
     pub(super) fn write(&self, path: &Path) -> Result<()> {
@@ -19,21 +18,7 @@ impl Snapshot {
         if !names.chain(self.entries.iter().map(|saved| saved.item.key())).all(is_text) {
             return Err(Error::Cache("a key, a tenant or a model_id is no text; only texts can be saved".to_owned()));
         }
-        self.replace(path).map_err(|error| Error::os(&error, path))
-    }
-
-    fn replace(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut new = Unfinished::in_folder(folder)?;
-        self.write_to(&mut new.file)?;
-        new.file.sync_all()?;
-        new.take_the_place_of(path)?;
-        // So that the name is on disk, too.
-        match File::open(folder)?.sync_all() {
-            // Of file systems that know no such thing.
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-            synced => synced,
-        }
+        replace(path, |file| self.write_to(file))
     }
 
     fn write_to(&self, file: &mut File) -> io::Result<()> {
@@ -135,42 +120,6 @@ impl Sections<'_> {
         self.len = 0;
         self.done.push((len, std::mem::take(&mut self.hasher).finalize()));
         Ok(())
-    }
-}
-
-/// A file that goes away again unless it is finished.
-struct Unfinished {
-    file: File,
-    path: Option<PathBuf>,
-}
-
-impl Unfinished {
-    fn in_folder(folder: &Path) -> io::Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!(".rolecore-{}-{number}.tmp", process::id()));
-            match File::create_new(&path) {
-                Ok(file) => return Ok(Self { file, path: Some(path) }),
-                // Of a process with the same number that was killed, or runs in another container.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn take_the_place_of(mut self, path: &Path) -> io::Result<()> {
-        fs::rename(self.path.as_ref().expect("it is finished once"), path)?;
-        self.path = None;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 

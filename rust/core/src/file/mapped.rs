@@ -1,4 +1,4 @@
-//! Numbers in a file, read in place: a stretch of it mapped into memory, read-only.
+//! A file that is read in place: a stretch of it mapped into memory, read-only.
 #![allow(unsafe_code, reason = "what is mapped is memory that the operating system fills from a file")]
 
 use std::fs::File;
@@ -33,7 +33,7 @@ impl Mapped {
     }
 
     /// The same as little-endian numbers; none on a machine that stores them otherwise, or where they are out of alignment.
-    pub(super) fn numbers(&self) -> &[f32] {
+    pub(crate) fn numbers(&self) -> &[f32] {
         // SAFETY: all bits are those of some f32.
         let (before, numbers, _) = unsafe { self.0.align_to::<f32>() };
         if before.is_empty() && cfg!(target_endian = "little") { numbers } else { &[] }

@@ -1,0 +1,7 @@
+//! Files: replaced at once, and read in place.
+
+mod mapped;
+mod replace;
+
+pub use mapped::Mapped;
+pub use replace::replace;
