@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache bench-codec check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -55,6 +55,10 @@ JOBS ?= 2
 
 bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers: make bench-cache [DATA=folder with recorded talk] [N=1000000 puts that must not leak]
 	@.venv-bench/bin/python -m pytest benches/python/bench_cache*.py --texts="$(DATA)" --operations=$(N)
+
+bench-codec: .venv-bench/.codec-peers ## only the codecs, with their peers, and the tables of docs/codecs.md; minutes
+	@mkdir -p target && .venv-bench/bin/python -m pytest benches/python/bench_codec*.py --ratios=target/codec-ratios.json; bars=$$?; \
+	.venv-bench/bin/python benches/python/codec_table.py && exit $$bars
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
@@ -182,6 +186,9 @@ endif
 
 .venv-bench/.cache-peers: .venv-bench/.made benches/python/requirements-cache-peers.txt
 	@.venv-bench/bin/python -m pip install --quiet --no-deps -r benches/python/requirements-cache-peers.txt && touch $@
+
+.venv-bench/.codec-peers: .venv-bench/.made benches/python/requirements-codec-peers.txt
+	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-codec-peers.txt && touch $@
 
 .venv-ablation/.made: .venv/.built
 	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \
