@@ -58,7 +58,7 @@ bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers:
 
 bench-codec: .venv-bench/.codec-peers ## only the codecs, with their peers, and the tables of docs/codecs.md; minutes
 	@mkdir -p target && .venv-bench/bin/python -m pytest benches/python/bench_codec*.py --ratios=target/codec-ratios.json; bars=$$?; \
-	.venv-bench/bin/python benches/python/codec_table.py && exit $$bars
+	.venv-bench/bin/python benches/python/codec_table.py target/codec-ratios.json && exit $$bars
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)

@@ -1,10 +1,10 @@
 """Question: how many times as fast is `encode_snapshot` as protobuf (upb), and how near to a copy of the same bytes?
 
-Input: sessions of about 1 MB (codec_shapes.py). From a History against protobuf's `SerializeToString` of a message that is
-there; from dicts against protobuf's message made from the same dicts and serialised; vectors and a blob against a copy
-into fresh bytes. Each runner runs twice, in turns with the rest, in an order drawn anew (codec_contest.py); a bar is
-held against the faster of the two. Oracle: what each writes reads back as what went in (codec_peers.py). A row's name ends with
-what it must reach and what it aims for.
+Input: sessions of about 1 MB (codec_shapes.py). From a History against protobuf's `SerializeToString` of a message that
+is there; from dicts against protobuf's message made from the same dicts and serialised; vectors and a blob against a
+copy into fresh bytes. Each runner runs twice, in turns with the rest, in an order drawn anew (codec_contest.py); a bar
+is held against the faster of the two. Oracle: what each writes reads back as what went in (codec_peers.py). A row's
+name ends with what it must reach and what it aims for.
 """
 
 from __future__ import annotations

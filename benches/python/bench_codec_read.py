@@ -4,8 +4,9 @@ Input: sessions of about 1 MB (codec_shapes.py), and of 1 kB and 100 MB for what
 field, against protobuf's parse and the same field; open and take the vectors as an array, against protobuf's parse and
 `np.frombuffer` of a bytes field; `verify`, which checks all texts too, against protobuf's parse, which does; `to_dict`
 against msgspec's decode of the same dicts, and of structs, which is told only, since `to_dict` makes dicts. Each runner
-runs twice in turns with the rest (codec_contest.py); a bar is held against the faster of the two. "Open and one field" leaves undone what a parse
-does: nothing is checked or built but the way to that field. Oracle: what each reads is what went in.
+runs twice in turns with the rest (codec_contest.py); a bar is held against the faster of the two. "Open and one field"
+leaves undone what a parse does: nothing is checked or built but the way to that field. Oracle: what each reads is what
+went in.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from codec_contest import Run
     from conftest import Figures, Interleaved
 
-# A small time doubles by what happens to lie in a processor's caches; a cost a byte would make it 100,000 times as long.
+# Of times under 1 us, by what happens to lie in the processor's caches; a cost a byte would make it 100,000.
 MAX_GROWTH = 1.5
 SIZES = {"1 kB": 1 / 1000, "1 MB": 1.0, "100 MB": 100.0}
 

@@ -1,4 +1,4 @@
-"""Times any number of callables in turns, so that each pair of them can be told as a ratio with its own noise beside it.
+"""Times any number of callables in turns, so that any two can be told as a ratio with its own noise beside it.
 
 A round times each once, in an order drawn anew from a fixed seed: who comes after whom, and whose pages the allocator
 has just taken back, is the same for all in the long run. What is told twice, as "protobuf" and "protobuf again",
@@ -13,8 +13,6 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from conftest import cpu_seconds
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -27,37 +25,48 @@ ROUNDS = 21
 MIN_SECONDS = 0.003
 AGAIN = " again"
 SEED = 3
-# glibc gives a freed block back to the system until a larger one has been freed: then each call pays for its pages anew,
-# 100 us a megabyte and more, or does not, by what ran before. After this block no call does, as in a process that has run for a while.
+# glibc gives a large freed block back to the system, and the next call pays for its pages anew, until a larger one has
+# been freed: protobuf took 2,289 us or 135 us for the same 1,900 turns by that alone. After a block of this size nobody
+# pays, as in a process that has run for a while.
 WARM_BYTES = 24_000_000
 
 
-def calls(run: Run) -> int:
-    """How many calls a batch takes, after one of warm-up."""
+def seconds(run: Run, calls: int, clock: Callable[[], float]) -> float:
+    """Seconds of one of `calls` calls."""
+    began = clock()
+    for _ in range(calls):
+        run()
+    return (clock() - began) / calls
+
+
+def batch(run: Run, clock: Callable[[], float]) -> int:
+    """How many calls take `MIN_SECONDS`, after one of warm-up."""
     run()
-    n = 1
-    while (seconds := cpu_seconds(run, n)) * n < MIN_SECONDS:
-        n = max(2 * n, min(10 * n, int(1.2 * MIN_SECONDS / max(seconds, 1e-9))))
-    return n
+    calls = 1
+    while (taken := seconds(run, calls, clock) * calls) < MIN_SECONDS:
+        calls = max(2 * calls, min(10 * calls, int(1.2 * calls * MIN_SECONDS / max(taken, 1e-9))))
+    return calls
 
 
 class Contest:
-    """CPU seconds of one call of each runner, a list of rounds each."""
+    """Seconds of one call of each runner, a list of rounds each: of CPU in this thread, or by another clock."""
 
-    def __init__(self, runs: dict[str, Run], *, twice: Iterable[str], rounds: int = ROUNDS) -> None:
+    def __init__(
+        self, runs: dict[str, Run], *, twice: Iterable[str], clock: Callable[[], float] = time.thread_time
+    ) -> None:
         """Time `runs` in turns; `twice`: which of them also as another."""
         runs = runs | {name + AGAIN: runs[name] for name in twice}
         bytes(WARM_BYTES)
-        batches = {name: calls(run) for name, run in runs.items()}
+        batches = {name: batch(run, clock) for name, run in runs.items()}
         self.seconds: dict[str, list[float]] = {name: [] for name in runs}
         order, draw = list(runs), random.Random(SEED)  # noqa: S311  no secrets here
         gc.collect()
         gc.disable()
         try:
-            for _ in range(rounds):
+            for _ in range(ROUNDS):
                 draw.shuffle(order)
                 for name in order:
-                    self.seconds[name].append(cpu_seconds(runs[name], batches[name]))
+                    self.seconds[name].append(seconds(runs[name], batches[name], clock))
         finally:
             gc.enable()
 

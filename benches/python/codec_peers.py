@@ -1,8 +1,8 @@
-"""What each serialiser does with a shape, at its best settings, checked against each other once before anything is timed.
+"""What each serialiser does with a shape, at its best settings, checked against the shape before anything is timed.
 
 A peer encodes from what it likes best, made beforehand: rolecore from a History, protobuf from messages, msgspec from
 array-like structs with one encoder, orjson and pickle (protocol 5) from dicts. Vectors and payloads travel as raw
-bytes wherever there is a type for them; msgspec and pickle read them back without or with one copy, as they can.
+bytes wherever there is a type for them; msgspec reads them back as memoryviews, without a copy, pickle with one.
 orjson writes vectors as decimal numbers and has no place for a blob. memcpy makes fresh bytes of a bytearray.
 """
 

@@ -67,24 +67,24 @@ Session, Turn = classes()
 def session(shape: Shape, *, is_packed: bool = False) -> Any:
     """Return a message with all of a shape but counts and pins; `is_packed`: vectors as floats, not as bytes.
 
-    `add` with its fields by name is the fastest of the ways there are: a list of dicts takes 1.5 times as long, a list of
-    messages 8 times.
+    Setting the fields of what `add` returns is the fastest way there is: a list of dicts takes 1.1 times as long,
+    `add` with its fields by name 1.4 times, a list of messages 3.7 times.
     """
     made = Session(version=1, session_id=shape.options["session_id"], role=shape.options["role"])
     made.summary = shape.options["summary"]
     add = made.turns.add
     for message in shape.messages:
-        calls = message.get("tool_calls")
-        if calls:
-            named = [
-                {"id": call["id"], "name": call["function"]["name"], "arguments": call["function"]["arguments"]}
-                for call in calls
-            ]
-            add(role=ROLE_NUMBERS[message["role"]], text=message["content"], tool_calls=named)
-        elif message["role"] == "tool":
-            add(role=4, text=message["content"], tool_call_id=message["tool_call_id"])
-        else:
-            add(role=ROLE_NUMBERS[message["role"]], text=message["content"])
+        turn = add()
+        turn.role = ROLE_NUMBERS[message["role"]]
+        if (text := message["content"]) is not None:
+            turn.text = text
+        if "tool_calls" in message:
+            for call in message["tool_calls"]:
+                added = turn.tool_calls.add()
+                added.id, function = call["id"], call["function"]
+                added.name, added.arguments = function["name"], function["arguments"]
+        if "tool_call_id" in message:
+            turn.tool_call_id = message["tool_call_id"]
     if shape.vectors is not None:
         made.vector_dim = shape.vectors.shape[1]
         if is_packed:

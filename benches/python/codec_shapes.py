@@ -1,8 +1,8 @@
 """Sessions of four shapes, about 1 MB each, made up from a fixed seed: text, Chinese text, vectors, one blob.
 
-text: 1,900 turns of 480 bytes on average, a fifth of them a tool call and its result, one in ten with typographic marks.
-chinese: the same turns and bytes, of characters that follow Zipf's law. vectors: 680 x 384 float32 beside 20 turns of
-text. blob: a payload of 1 MiB and no turn.
+text: 1,900 turns of 480 bytes on average, a fifth of them tool calls and their results, one in ten with typographic
+marks. chinese: as many turns and bytes, of characters that follow Zipf's law. vectors: 680 x 384 float32 beside 20
+turns of text. blob: a payload of 1 MiB and no turn.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ def chinese(n_chars: int) -> Iterator[str]:
     letters = [chr(0x4E00 + i) for i in draw.sample(range(0x5000), 3000)]
     marks = "\N{FULLWIDTH COMMA}\N{IDEOGRAPHIC FULL STOP}"
     weights = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(letters))))
-    text = "".join(draw.choice(marks) if i % 12 == 11 else c for i, c in enumerate(draw.choices(letters, cum_weights=weights, k=n_chars)))
+    text = "".join(
+        draw.choice(marks) if i % 12 == 11 else c
+        for i, c in enumerate(draw.choices(letters, cum_weights=weights, k=n_chars))
+    )
     while True:
         length = draw.randint(TURN_BYTES // 9, TURN_BYTES * 5 // 9)
         begin = draw.randrange(len(text) - length)
@@ -103,8 +106,7 @@ def messages(texts: Iterator[str], n: int) -> list[Message]:
     """Return `n` messages: a system message, then ten at a time, one of which calls a tool and one is the result."""
     made: list[Message] = [{"role": "system", "content": next(texts)}]
     while len(made) < n:
-        for i in range(8):
-            made.append({"role": "assistant" if i % 2 else "user", "content": next(texts)})
+        made += [{"role": "assistant" if i % 2 else "user", "content": next(texts)} for i in range(8)]
         function = {"name": "search", "arguments": json.dumps({"query": next(texts)}, ensure_ascii=False)}
         call_id = f"call_{len(made):08d}"
         calls = [{"id": call_id, "type": "function", "function": function}]

@@ -1,0 +1,110 @@
+"""Prints the tables of docs/codecs.md as Markdown: the bars of a run of bench_codec*.py, and every peer on every shape.
+
+    python codec_table.py [RATIOS]
+
+RATIOS: what `pytest --ratios` wrote; without it, only the peers. Times are medians of CPU microseconds, each operation
+of all peers timed in turns (codec_contest.py); each peer also runs against itself, and the last row of a shape shows
+the widest quartiles that any of these gave. Memory is what lives on while a session is open (codec_memory.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codec_contest import AGAIN, Contest
+from codec_memory import is_possible, told
+from codec_peers import memcpy_of, peers
+from codec_shapes import NAMES, shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codec_contest import Run
+    from codec_peers import Peer
+    from codec_shapes import Shape
+
+COLUMNS = ("encode", "open", "open + one field", "open + all fields")
+BARS = re.compile(r"(?P<what>.*) \((?P<most>at most )?(?P<must>[\d.]+)(?:; (?P<aim>[\d.]+))?\)$")
+
+
+def bars(path: str) -> None:
+    """Print the rows that have something to reach."""
+    print("| what | ratio | quartiles | must; aim |\n|---|---|---|---|")
+    for row in json.loads(Path(path).read_text("utf-8")):
+        found = BARS.match(row["name"])
+        if not found:
+            continue
+        must, ratio = float(found["must"]), round(row["median"], 2)
+        is_met = ratio <= must if found["most"] else ratio >= must
+        shown = f"{ratio:.2f}x" if ratio < 20 else f"{ratio:.0f}x"
+        limits = f"{found['most'] or ''}{found['must']}{'; ' + found['aim'] if found['aim'] else ''}"
+        cells = (found["what"], shown if is_met else f"**{shown}**", f"{row['low']:.2f} .. {row['high']:.2f}", limits)
+        print(f"| {' | '.join(cells)} |")
+
+
+def operations(peer: Peer, session: Shape, data: bytes) -> dict[str, Run]:
+    """Return what is timed of a peer, by column."""
+    turn = session.turn if session.messages else None
+
+    def one() -> object:
+        opened = peer.open(data)
+        return peer.session_id(opened) if turn is None else peer.text(opened, turn)
+
+    reads: list[Callable[[object], object]] = [peer.session_id, peer.all_turns]
+    reads += [peer.vectors] if session.vectors is not None else []
+    reads += [peer.payload] if session.payload is not None else []
+
+    def everything() -> object:
+        opened = peer.open(data)
+        return [read(opened) for read in reads]
+
+    return dict(zip(COLUMNS, (peer.encode, lambda: peer.open(data), one, everything), strict=True))
+
+
+def table(name: str) -> None:
+    """Print every peer on one shape."""
+    session = shape(name)
+    found = {peer.name: (peer, peer.check(session)) for peer in peers(session)}
+    runs = {peer_name: operations(peer, session, data) for peer_name, (peer, data) in found.items()}
+    runs["memcpy"] = {"encode": memcpy_of(found["rolecore"][1])}
+    cells: dict[str, list[str]] = {peer: [] for peer in runs}
+    noise = []
+    for column in COLUMNS:
+        asked = {peer: columns[column] for peer, columns in runs.items() if column in columns}
+        contest = Contest(asked, twice=asked)
+        quartiles = []
+        for peer in runs:
+            cells[peer].append(figure(contest.median_us(peer)) if peer in asked else "")
+            if peer in asked:
+                ratios = [theirs / ours for ours, theirs in contest.pairs(peer, peer + AGAIN)]
+                quartiles += statistics.quantiles(ratios, n=4)
+        noise.append(f"{min(quartiles):.2f} .. {max(quartiles):.2f}")
+    live = told(name) if is_possible() else {}
+    print(f"\n| {name} | bytes | {' | '.join(COLUMNS)} | lives while open |\n|---|{'---|' * (len(COLUMNS) + 2)}")
+    for peer, row in cells.items():
+        size = f"{len(found[peer][1]):,}" if peer in found else ""
+        memory = f"{live[peer]['open']:,.0f} B" if peer in live else ""
+        print(f"| {peer} | {size} | {' | '.join(row)} | {memory} |")
+    print(f"| A/A, the widest | | {' | '.join(noise)} | |")
+
+
+def figure(us: float) -> str:
+    """Return microseconds with the digits that mean something."""
+    return f"{us:,.0f}" if us >= 100 else f"{us:.3g}"
+
+
+def main() -> None:
+    """Print all."""
+    if len(sys.argv) > 1:
+        bars(sys.argv[1])
+    for name in NAMES:
+        table(name)
+
+
+if __name__ == "__main__":
+    main()
