@@ -2,13 +2,13 @@
 
     PYTHONMALLOC=malloc GLIBC_TUNABLES=glibc.malloc.tcache_count=0 python codec_memory.py vectors [100]
 
-The last word: how many times as large; with it, rolecore alone is measured, beside the views that NumPy and memoryview
-make of bytes that are there. tracemalloc sees only what CPython allocates: neither the arena that upb parses into nor
+The last word: how many times as large; with it, only rolecore and protobuf are measured. Beside them the views that
+NumPy and memoryview make of bytes that are there. tracemalloc sees only what CPython allocates: neither the arena that upb parses into nor
 Rust's memory. Here every allocation goes to glibc, and `mallinfo2` says what is taken, in all arenas and in mapped
 blocks, before and after some sessions are opened and kept. That is live memory, with malloc's own 8 to 16 bytes a
 block, not what was taken and given back in between; the bytes that were read lie there before and do not count. What
 CPython keeps in lists of free objects is taken before, by a first round. Beside it the rise of the peak of resident
-memory (VmHWM, reset before): at 100 MB a copy shows there even if it is given back at once; at 1 MB it may find room.
+memory (VmHWM, reset before), in which a copy shows even if it is given back at once.
 """
 
 from __future__ import annotations
@@ -109,6 +109,9 @@ def _taken(make: Callable[[], Any], kept: list[Any]) -> int:
 
 def peak(make: Callable[[], Any]) -> int:
     """Return by how much the resident memory rises at most while one is made."""
+    gc.collect()
+    # Else room that was given back to malloc, not to the system, would be taken again unseen.
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", "ascii")
     before = peak_bytes()
     made = make()
@@ -143,7 +146,7 @@ def main() -> None:
     """Measure what the arguments say."""
     times = float(sys.argv[2]) if len(sys.argv) > 2 else 1
     session = shape(sys.argv[1], times=times)
-    found = {peer.name: of_peer(peer, session) for peer in peers(session)[: None if times == 1 else 1]}
+    found = {peer.name: of_peer(peer, session) for peer in peers(session)[: None if times == 1 else 2]}
     print(json.dumps(found | {"NumPy, memoryview": floors(bytes(VECTORS[1] * 400))}))
 
 

@@ -1,6 +1,6 @@
 """Sessions of four shapes, about 1 MB each, made up from a fixed seed: text, Chinese text, vectors, one blob.
 
-text: 1,900 turns of 480 bytes on average, a fifth of them tool calls and their results, one in ten with typographic
+text: 1,900 turns of 480 bytes on average, a fifth of them tool calls and their results, one in 11 with typographic
 marks. chinese: as many turns and bytes, of characters that follow Zipf's law. vectors: 680 x 384 float32 beside 20
 turns of text. blob: a payload of 1 MiB and no turn.
 """
@@ -78,12 +78,12 @@ class Shape:
 
 
 def english(n_bytes: int) -> Iterator[str]:
-    """Yield texts without end; typographic marks stand in every tenth."""
+    """Yield texts without end; typographic marks stand in every eleventh."""
     text, draw = Writer(SEED).text(n_bytes), random.Random(SEED)  # noqa: S311  no secrets here
     for number in itertools.count():
         length = draw.randint(TURN_BYTES // 3, TURN_BYTES * 5 // 3)
         begin = draw.randrange(len(text) - length)
-        yield text[begin : begin + length].replace(". ", " \N{EM DASH} " if number % 10 == 0 else ". ")
+        yield text[begin : begin + length].replace(". ", " \N{EM DASH} " if number % 11 == 5 else ". ")
 
 
 def chinese(n_chars: int) -> Iterator[str]:
