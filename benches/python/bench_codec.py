@@ -36,7 +36,7 @@ def test_text_from_history(interleaved: Interleaved, name: str) -> None:
     contest = Contest(runs, twice=runs)
     row = f"encode/{name}/History"
     faster = contest.against(interleaved, f"{row} : protobuf prebuilt (4; 6)", "rolecore", "protobuf")
-    floor = contest.above(interleaved, f"memcpy : {row} (at most 2; 1.5)", "rolecore", "memcpy")
+    floor = contest.above(interleaved, f"{row}, times memcpy (at most 2; 1.5)", "rolecore", "memcpy")
     contest.noise(interleaved, row)
     assert reaches(4, faster)
     assert stays_under(2, floor)
@@ -65,7 +65,7 @@ def test_bytes_against_a_copy(interleaved: Interleaved, name: str) -> None:
     theirs.check(session)
     runs = {"rolecore": ours.encode, "protobuf": theirs.encode, "memcpy": memcpy_of(ours.check(session))}
     contest = Contest(runs, twice=runs)
-    floor = contest.above(interleaved, f"memcpy : encode/{name} (at most 1.5; 1.2)", "rolecore", "memcpy")
+    floor = contest.above(interleaved, f"encode/{name}, times memcpy (at most 1.5; 1.2)", "rolecore", "memcpy")
     contest.against(interleaved, f"encode/{name} : protobuf prebuilt", "rolecore", "protobuf")
     contest.noise(interleaved, f"encode/{name}")
     assert stays_under(1.5, floor)

@@ -80,13 +80,13 @@ def test_open_does_not_grow(figures: Figures, interleaved: Interleaved, name: st
         runs[size] = partial(_two_fields, data)
         assert runs[size]() == (FIELDS["session_id"], LAST["content"])
     contest = Contest(runs, twice=runs)
-    contest.noise(interleaved, f"open + session_id + last turn/{name}")
+    row = f"open + session_id + last turn/{name}"
+    contest.noise(interleaved, row)
     rows = [
-        contest.above(interleaved, f"1 kB : open + session_id + last turn/{name} {size} (at most 1.5)", size, "1 kB")
-        for size in list(runs)[1:]
+        contest.above(interleaved, f"{row}, {size}, times 1 kB (at most 1.5)", size, "1 kB") for size in list(runs)[1:]
     ]
     for size in runs:
-        figures(f"open + session_id + last turn/{name} {size}", contest.median_us(size), "us")
+        figures(f"{row}, {size}", contest.median_us(size), "us")
     assert all(stays_under(MAX_GROWTH, row) for row in rows)
 
 

@@ -76,8 +76,8 @@ def test_through_a_socket(interleaved: Interleaved, setup: tuple[Shape, float, f
         "raw bytes": sender(end, RAW, lambda: data, len(data)),
     }
     contest = Contest(runs, twice=runs, clock=time.perf_counter)
-    row = f"encode + send + open/{session.name}, {BLOCK} sessions, wall"
+    row = f"{BLOCK} x encode + send + open/{session.name}/wall"
     ratio = contest.against(interleaved, f"{row} : protobuf ({must}; {aim})", "rolecore", "protobuf")
-    contest.above(interleaved, f"raw bytes : {row}", "rolecore", "raw bytes")
+    contest.above(interleaved, f"{row}, times raw bytes", "rolecore", "raw bytes")
     contest.noise(interleaved, row)
     assert reaches(must, ratio)

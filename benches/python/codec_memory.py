@@ -3,12 +3,12 @@
     PYTHONMALLOC=malloc GLIBC_TUNABLES=glibc.malloc.tcache_count=0 python codec_memory.py vectors [100]
 
 The last word: how many times as large; with it, only rolecore and protobuf are measured. Beside them the views that
-NumPy and memoryview make of bytes that are there. tracemalloc sees only what CPython allocates: neither the arena that upb parses into nor
-Rust's memory. Here every allocation goes to glibc, and `mallinfo2` says what is taken, in all arenas and in mapped
-blocks, before and after some sessions are opened and kept. That is live memory, with malloc's own 8 to 16 bytes a
-block, not what was taken and given back in between; the bytes that were read lie there before and do not count. What
-CPython keeps in lists of free objects is taken before, by a first round. Beside it the rise of the peak of resident
-memory (VmHWM, reset before), in which a copy shows even if it is given back at once.
+NumPy and memoryview make of bytes that are there. tracemalloc sees only what CPython allocates: neither the arena that
+upb parses into nor Rust's memory. Here every allocation goes to glibc, and `mallinfo2` says what is taken, in all
+arenas and in mapped blocks, before and after some sessions are opened and kept. That is live memory, with malloc's own
+8 to 16 bytes a block, not what was taken and given back in between; the bytes that were read lie there before and do
+not count. What CPython keeps in lists of free objects is taken before, by a first round. Beside it the rise of the
+peak of resident memory (VmHWM, reset before), in which a copy shows even if it is given back at once.
 """
 
 from __future__ import annotations

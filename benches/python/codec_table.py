@@ -28,23 +28,35 @@ if TYPE_CHECKING:
     from codec_peers import Peer
     from codec_shapes import Shape
 
+# From here on a ratio is told without decimals.
+TENS = 20
 COLUMNS = ("encode", "open", "open + one field", "open + all fields")
 BARS = re.compile(r"(?P<what>.*) \((?P<most>at most )?(?P<must>[\d.]+)(?:; (?P<aim>[\d.]+))?\)$")
 
 
 def bars(path: str) -> None:
     """Print the rows that have something to reach."""
-    print("| what | ratio | quartiles | must; aim |\n|---|---|---|---|")
-    for row in json.loads(Path(path).read_text("utf-8")):
+    print("| what | ratio | quartiles | A/A | must; aim |\n|---|---|---|---|---|")
+    rows = json.loads(Path(path).read_text("utf-8"))
+    for row in rows:
         found = BARS.match(row["name"])
         if not found:
             continue
         must, ratio = float(found["must"]), round(row["median"], 2)
         is_met = ratio <= must if found["most"] else ratio >= must
-        shown = f"{ratio:.2f}x" if ratio < 20 else f"{ratio:.0f}x"
+        shown = f"{ratio:.2f}x" if ratio < TENS else f"{ratio:.0f}x"
         limits = f"{found['most'] or ''}{found['must']}{'; ' + found['aim'] if found['aim'] else ''}"
-        cells = (found["what"], shown if is_met else f"**{shown}**", f"{row['low']:.2f} .. {row['high']:.2f}", limits)
+        # The A/A rows of the same contest begin as this one does.
+        contest = "A/A " + re.split(" : |, ", found["what"])[0] + ", "
+        noise = [same for same in rows if same["name"].startswith(contest)]
+        cells = (found["what"], shown if is_met else f"**{shown}**", quartiles([row]), quartiles(noise), limits)
         print(f"| {' | '.join(cells)} |")
+
+
+def quartiles(rows: list[dict[str, float]]) -> str:
+    """Return the widest quartiles of some rows."""
+    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+    return f"{low:.2f} .. {high:.2f}" if high < TENS else f"{low:.0f} .. {high:.0f}"
 
 
 def operations(peer: Peer, session: Shape, data: bytes) -> dict[str, Run]:
@@ -77,13 +89,13 @@ def table(name: str) -> None:
     for column in COLUMNS:
         asked = {peer: columns[column] for peer, columns in runs.items() if column in columns}
         contest = Contest(asked, twice=asked)
-        quartiles = []
+        widest = []
         for peer in runs:
             cells[peer].append(figure(contest.median_us(peer)) if peer in asked else "")
             if peer in asked:
                 ratios = [theirs / ours for ours, theirs in contest.pairs(peer, peer + AGAIN)]
-                quartiles += statistics.quantiles(ratios, n=4)
-        noise.append(f"{min(quartiles):.2f} .. {max(quartiles):.2f}")
+                widest += statistics.quantiles(ratios, n=4)
+        noise.append(f"{min(widest):.2f} .. {max(widest):.2f}")
     live = told(name) if is_possible() else {}
     print(f"\n| {name} | bytes | {' | '.join(COLUMNS)} | lives while open |\n|---|{'---|' * (len(COLUMNS) + 2)}")
     for peer, row in cells.items():
