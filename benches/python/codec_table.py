@@ -2,8 +2,8 @@
 
     python codec_table.py [RATIOS]
 
-RATIOS: what `pytest --ratios` wrote; without it, only the peers. Times are medians of CPU microseconds, each operation
-of all peers timed in turns (codec_contest.py); each peer also runs against itself, and the last row of a shape shows
+RATIOS: what `pytest --ratios` wrote; without it, only the peers. Times are medians of CPU microseconds, all peers
+and operations timed in turns (codec_contest.py); each peer also runs against itself, and the last row of a shape shows
 the widest quartiles that any of these gave. Memory is what lives on while a session is open (codec_memory.py).
 """
 
@@ -84,18 +84,11 @@ def table(name: str) -> None:
     found = {peer.name: (peer, peer.check(session)) for peer in peers(session)}
     runs = {peer_name: operations(peer, session, data) for peer_name, (peer, data) in found.items()}
     runs["memcpy"] = {"encode": memcpy_of(found["rolecore"][1])}
-    cells: dict[str, list[str]] = {peer: [] for peer in runs}
-    noise = []
-    for column in COLUMNS:
-        asked = {peer: columns[column] for peer, columns in runs.items() if column in columns}
-        contest = Contest(asked, twice=asked)
-        widest = []
-        for peer in runs:
-            cells[peer].append(figure(contest.median_us(peer)) if peer in asked else "")
-            if peer in asked:
-                ratios = [theirs / ours for ours, theirs in contest.pairs(peer, peer + AGAIN)]
-                widest += statistics.quantiles(ratios, n=4)
-        noise.append(f"{min(widest):.2f} .. {max(widest):.2f}")
+    # All in one contest, so that columns can be compared as well as peers.
+    each = {f"{peer}, {column}": run for peer, columns in runs.items() for column, run in columns.items()}
+    contest = Contest(each, twice=each)
+    cells = {peer: [cell(contest, f"{peer}, {column}") for column in COLUMNS] for peer in runs}
+    noise = [widest(contest, [one for one in each if one.endswith(f", {column}")]) for column in COLUMNS]
     live = told(name) if is_possible() else {}
     print(f"\n| {name} | bytes | {' | '.join(COLUMNS)} | lives while open |\n|---|{'---|' * (len(COLUMNS) + 2)}")
     for peer, row in cells.items():
@@ -103,6 +96,21 @@ def table(name: str) -> None:
         memory = f"{live[peer]['open']:,.0f} B" if peer in live else ""
         print(f"| {peer} | {size} | {' | '.join(row)} | {memory} |")
     print(f"| A/A, the widest | | {' | '.join(noise)} | |")
+
+
+def cell(contest: Contest, run: str) -> str:
+    """Return the time of a runner, nothing where there is none."""
+    return figure(contest.median_us(run)) if run in contest.seconds else ""
+
+
+def widest(contest: Contest, runs: list[str]) -> str:
+    """Return the widest quartiles of some runners against themselves."""
+    found = [
+        quartile
+        for run in runs
+        for quartile in statistics.quantiles([b / a for a, b in contest.pairs(run, run + AGAIN)], n=4)
+    ]
+    return f"{min(found):.2f} .. {max(found):.2f}"
 
 
 def figure(us: float) -> str:
