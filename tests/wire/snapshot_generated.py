@@ -197,7 +197,7 @@ class Turn(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
-    # All other keys of the message, as a JSON object, and those above whose value is null where that is not their default. Optional. Since 1.
+    # All other keys of the message, as a JSON object. Optional. Since 1.
     # Turn
     def Extra(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
@@ -229,8 +229,16 @@ class Turn(object):
             return self._tab.Get(flatbuffers.number_types.Int64Flags, o + self._tab.Pos)
         return 0
 
+    # Which keys the message has with the value null, a bit each: 1 content, 2 name, 4 refusal, 8 tool_calls, 16 tool_call_id. Since 1.
+    # Turn
+    def Nulls(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(26))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, o + self._tab.Pos)
+        return 0
+
 def TurnStart(builder):
-    builder.StartObject(11)
+    builder.StartObject(12)
 
 def TurnAddRole(builder, role):
     builder.PrependUint8Slot(0, role, 2)
@@ -267,6 +275,9 @@ def TurnAddIsPinned(builder, isPinned):
 
 def TurnAddTimeMs(builder, timeMs):
     builder.PrependInt64Slot(10, timeMs, 0)
+
+def TurnAddNulls(builder, nulls):
+    builder.PrependUint8Slot(11, nulls, 0)
 
 def TurnEnd(builder):
     return builder.EndObject()

@@ -117,6 +117,14 @@ impl Message {
         }
     }
 
+    /// The content, if the message is one text and nothing else, as most are.
+    pub(crate) fn plain_text(&self) -> Option<&str> {
+        let [Part::Text(text)] = self.parts.as_slice() else { return None };
+        let Self { role: _, name, parts: _, refusal, tool_calls, tool_call_id } = self;
+        let has_more = name.is_some() || refusal.is_some() || tool_call_id.is_some() || !tool_calls.is_empty();
+        (!has_more).then_some(text)
+    }
+
     /// The texts of the message: its text parts and its refusal.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let parts = self.parts.iter().filter_map(|part| match part {

@@ -212,7 +212,7 @@ fn an_unknown_role_is_an_error_that_names_it() {
     let bytes = write(&session, Style::default());
     let turn = Snapshot::open(&bytes).unwrap().turns().unwrap().get(0).unwrap();
     let why = fault(turn.role());
-    assert!(why.starts_with("turns[0].role at byte ") && why.contains(": it is 5, the last role is 4; "), "{why}");
+    assert!(why.starts_with("turns[0].role at byte ") && why.contains(": it is 5, the greatest known is 4; "), "{why}");
     assert_eq!(fault(verify(&bytes)), why);
     assert_eq!(turn.text(), Ok(None));
 }

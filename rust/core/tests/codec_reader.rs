@@ -39,8 +39,9 @@ prop_compose! {
         tokens in number(),
         is_pinned in any::<bool>(),
         time_ms in number(),
+        nulls in 0..32_u8,
     ) -> Said {
-        Said { role, texts, calls, tokens, is_pinned, time_ms }
+        Said { role, texts, calls, tokens, is_pinned, time_ms, nulls }
     }
 }
 
@@ -161,6 +162,7 @@ fn every_truncation_and_every_flipped_bit_is_read_safely() {
         tokens: 7,
         is_pinned: true,
         time_ms: 1,
+        nulls: 31,
         ..Said::default()
     };
     let session = Session { turns: Some(vec![said; 3]), vectors: Some(vec![1.0; 8]), dim: 4, ..Session::default() };

@@ -12,7 +12,7 @@ use flatbuffers::Table;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rolecore_core::codec::{Plan, SnapshotParts, ToolCallParts, TurnParts, Turns};
+use rolecore_core::codec::{PlainTurn, Plan, SnapshotParts, ToolCallParts, TurnParts, Turns, Vectors};
 use rolecore_core::{Counted, Error, History, Message, Part, Result, Role, Tokenizer, ToolCall};
 use wire::snapshot as official;
 
@@ -30,6 +30,7 @@ struct Said {
     tokens: u32,
     is_pinned: bool,
     time_ms: i64,
+    nulls: u8,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +56,7 @@ impl Turns for Talk {
         let said = self.0.get(index).ok_or_else(|| Error::Codec("no such turn".into()))?;
         let [text, parts, name, refusal, tool_call_id, extra] = said.texts.each_ref().map(Option::as_deref);
         let n_tool_calls = said.calls.as_ref().map(Vec::len);
-        let Said { role, tokens, is_pinned, time_ms, .. } = *said;
+        let Said { role, tokens, is_pinned, time_ms, nulls, .. } = *said;
         Ok(TurnParts {
             role,
             text,
@@ -68,7 +69,16 @@ impl Turns for Talk {
             tokens,
             is_pinned,
             time_ms,
+            nulls,
         })
+    }
+
+    /// Whenever it can be: what is not plain is written by `turn` alone.
+    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
+        let Said { role, texts, calls, tokens, is_pinned, time_ms, nulls } = self.0.get(index)?;
+        let [Some(text), None, None, None, None, None] = texts else { return None };
+        let turn = PlainTurn { role: *role, text: text.as_str(), tokens: *tokens, is_pinned: *is_pinned };
+        (calls.is_none() && *time_ms == 0 && *nulls == 0).then_some(turn)
     }
 
     fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
@@ -100,17 +110,21 @@ impl Turns for Fickle<'_> {
         self.talk().turn(index)
     }
 
+    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
+        self.talk().plain(index)
+    }
+
     fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
         self.talk().call(turn, call)
     }
 }
 
-fn parts<'a, T: Turns + ?Sized>(session: &'a Session, turns: &'a T, vectors: &'a [f32]) -> SnapshotParts<'a, T> {
+fn parts<'a, T: Turns + ?Sized>(session: &'a Session, turns: &'a T, vectors: &'a [u8]) -> SnapshotParts<'a, T> {
     let [session_id, role, tokenizer, summary] = session.texts.each_ref().map(Option::as_deref);
     let [created_ms, updated_ms] = session.times_ms;
     let payload = session.payload.as_deref();
-    let vector_dim = session.vector_dim;
-    SnapshotParts { session_id, role, tokenizer, turns, summary, vector_dim, vectors, payload, created_ms, updated_ms }
+    let vectors = Vectors { dim: session.vector_dim, bytes: vectors };
+    SnapshotParts { session_id, role, tokenizer, turns, summary, vectors, payload, created_ms, updated_ms }
 }
 
 /// Writes over bytes that are all `before`.
@@ -122,7 +136,7 @@ fn write<T: Turns + ?Sized>(parts: &SnapshotParts<'_, T>, before: u8) -> Vec<u8>
 }
 
 fn encode(session: &Session, before: u8) -> Vec<u8> {
-    let vectors: Vec<f32> = session.vectors.iter().map(|&bits| f32::from_bits(bits)).collect();
+    let vectors: Vec<u8> = session.vectors.iter().flat_map(|bits| bits.to_le_bytes()).collect();
     write(&parts(session, &session.turns, &vectors), before)
 }
 
@@ -155,6 +169,7 @@ fn said(turn: official::Turn<'_>) -> Said {
         tokens: turn.tokens(),
         is_pinned: turn.is_pinned(),
         time_ms: turn.time_ms(),
+        nulls: turn.nulls(),
     }
 }
 
@@ -193,9 +208,27 @@ fn turn() -> impl Strategy<Value = Said> {
     let call = (texts(), any::<bool>()).prop_map(|(texts, is_custom)| Call { texts, is_custom });
     let tokens = prop_oneof![Just(0), any::<u32>()];
     let time_ms = prop_oneof![Just(0), any::<i64>()];
-    (role, texts(), option::of(vec(call, 0..4)), tokens, any::<bool>(), time_ms).prop_map(
-        |(role, texts, calls, tokens, is_pinned, time_ms)| Said { role, texts, calls, tokens, is_pinned, time_ms },
-    )
+    let nulls = prop_oneof![Just(0), 0..32_u8];
+    let any = (role, texts(), option::of(vec(call, 0..4)), tokens, any::<bool>(), time_ms, nulls).prop_map(
+        |(role, texts, calls, tokens, is_pinned, time_ms, nulls)| Said {
+            role,
+            texts,
+            calls,
+            tokens,
+            is_pinned,
+            time_ms,
+            nulls,
+        },
+    );
+    let any = any.boxed();
+    let plain = (any.clone(), text()).prop_map(|(said, text)| Said {
+        texts: [Some(text), None, None, None, None, None],
+        calls: None,
+        time_ms: 0,
+        nulls: 0,
+        ..said
+    });
+    prop_oneof![any, plain]
 }
 
 fn session() -> impl Strategy<Value = Session> {
@@ -290,6 +323,31 @@ fn nothing_takes_the_room_of_nothing() {
     assert_eq!(encode(&EMPTY, 0), b"\x08\0\0\0RCSS\xFC\xFF\xFF\xFF\x04\0\x04\0");
 }
 
+/// Turns that all go the long way.
+struct Long<'a>(&'a Talk);
+
+impl Turns for Long<'_> {
+    fn n_turns(&self) -> usize {
+        self.0.n_turns()
+    }
+
+    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
+        self.0.turn(index)
+    }
+
+    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
+        self.0.call(turn, call)
+    }
+}
+
+proptest! {
+    #[test]
+    fn plain_turns_are_the_same_bytes_as_others(session in session()) {
+        let long = write(&parts(&session, &Long(&session.turns), &[]), 0);
+        prop_assert_eq!(write(&parts(&session, &session.turns, &[]), 0xFF), long);
+    }
+}
+
 #[test]
 fn a_buffer_of_another_size_is_refused() {
     let session = EMPTY;
@@ -305,9 +363,9 @@ fn a_buffer_of_another_size_is_refused() {
 fn vectors_that_are_not_whole_are_refused() {
     for vector_dim in [0, 2] {
         let session = Session { vector_dim, ..EMPTY };
-        let error = Plan::new(&parts(&session, &session.turns, &[0.5; 3])).unwrap_err();
-        assert!(error.to_string().contains("vectors has 3 numbers"), "{error}");
-        assert!(error.to_string().contains(&format!("vector_dim {vector_dim};")), "{error}");
+        let error = Plan::new(&parts(&session, &session.turns, &[0; 12])).unwrap_err();
+        assert!(error.to_string().contains("vectors has 12 bytes"), "{error}");
+        assert!(error.to_string().contains(&format!("their dim, {vector_dim};")), "{error}");
     }
 }
 
@@ -332,6 +390,7 @@ impl Turns for Repeated<'_> {
             tokens: 0,
             is_pinned: false,
             time_ms: 0,
+            nulls: 0,
         })
     }
 
@@ -389,6 +448,7 @@ fn a_history_is_written_as_it_holds_its_messages() {
             tokens: u32::try_from(message.tokens(tokenizer)).unwrap(),
             is_pinned: *is_pinned,
             time_ms: 0,
+            nulls: 0,
         });
     }
     assert_eq!(decode(&write(&parts(&EMPTY, &history, &[]), 0)).turns.0, expected);

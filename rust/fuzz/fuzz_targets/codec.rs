@@ -39,6 +39,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         tokens: n.into(),
         is_pinned: n > 2,
         time_ms: i64::from(n) << 40,
+        nulls: n,
     };
     let session = Session {
         texts: [texts(1), texts(2), texts(3), texts(0)],

@@ -1,9 +1,11 @@
-//! Buffers: stored rows for NumPy, and bytes of others that are read in place; nothing is copied.
+//! Buffers: stored rows for NumPy, bytes of others that are read in place, and new bytes that are written in place; nothing is copied.
 #![allow(unsafe_code, reason = "the buffer protocol is filled in through pointers")]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::raw::c_int;
 use std::sync::Arc;
+use std::{ptr, slice};
 
 use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
@@ -11,8 +13,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rolecore_core::cache::Item;
+use rolecore_core::codec::{Plan, Turns};
 
 use crate::arguments::wrong_kind;
+use crate::errors::CoreError;
 
 /// Numbers of a row, held for as long as somebody looks at them.
 #[pyclass(frozen, module = "rolecore")]
@@ -63,7 +67,7 @@ impl Owner {
             return &[];
         }
         // SAFETY: the buffer is contiguous and has so many bytes, which stay where they are while it is held.
-        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), len) }
+        unsafe { slice::from_raw_parts(self.0.buf_ptr().cast(), len) }
     }
 }
 
@@ -101,4 +105,21 @@ unsafe fn fill(holder: &Bound<'_, PyAny>, bytes: &[u8], view: *mut ffi::Py_buffe
     // SAFETY: what the caller answers for.
     let filled = unsafe { ffi::PyBuffer_FillInfo(view, holder.as_ptr(), start, len, 1, flags) };
     if filled == 0 { Ok(()) } else { Err(PyErr::fetch(holder.py())) }
+}
+
+/// A new bytes object with what is planned. Its bytes hold nothing before: those of `PyBytes::new_with` hold zeros, which is to write all
+/// of them twice.
+pub(crate) fn written<'py, T: Turns>(py: Python<'py>, plan: &Plan<'_, T>) -> PyResult<Bound<'py, PyBytes>> {
+    let size = isize::try_from(plan.len())?;
+    // SAFETY: without a source, Python makes an object whose bytes hold nothing yet, or sets an error.
+    let made = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };
+    // SAFETY: it is a new reference, or null with an error set.
+    let bytes = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
+    // SAFETY: it is a bytes object.
+    let start: *mut MaybeUninit<u8> = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) }.cast();
+    // SAFETY: it has so many bytes, and nobody else knows it.
+    let out = unsafe { slice::from_raw_parts_mut(start, plan.len()) };
+    plan.write(out).map_err(CoreError)?;
+    // SAFETY: it is a bytes object, every byte of which was written.
+    Ok(unsafe { bytes.cast_into_unchecked() })
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyIndexError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyString};
-use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView};
+use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView, Vectors};
 
 use crate::arguments::{kind, string};
-use crate::buffers::{Owner, Stretch};
+use crate::buffers::{Owner, Stretch, written};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
@@ -59,7 +58,7 @@ pub(crate) fn encode_snapshot<'py>(
     let py = history.py();
     let (session_id, role, summary) =
         (text(session_id.0.as_deref(), "session_id")?, text(role.0.as_deref(), "role")?, text(summary, "summary")?);
-    let vectors = vectors.map(Vectors::of).transpose()?.unwrap_or_default();
+    let vectors = vectors.map(GivenVectors::of).transpose()?;
     let payload = payload.map(|payload| Owner::of(payload, Some(false))).transpose()?;
     let write = |source: &Source<'_>| {
         let parts = SnapshotParts {
@@ -68,14 +67,12 @@ pub(crate) fn encode_snapshot<'py>(
             tokenizer: source.tokenizer(),
             turns: source,
             summary,
-            vector_dim: vectors.dim,
-            vectors: &vectors.numbers,
+            vectors: vectors.as_ref().map_or_else(Vectors::default, GivenVectors::vectors),
             payload: payload.as_ref().map(Owner::bytes),
             created_ms: 0,
             updated_ms: 0,
         };
-        let plan = codec::Plan::new(&parts).map_err(CoreError)?;
-        PyBytes::new_with(py, plan.len(), |out| Ok(plan.write(out).map_err(CoreError)?))
+        written(py, &codec::Plan::new(&parts).map_err(CoreError)?)
     };
     match history.cast::<History>() {
         Ok(history) => history.get().with_source(py, write),
@@ -375,14 +372,13 @@ impl Turn {
     }
 }
 
-/// Vectors to be written.
-#[derive(Default)]
-struct Vectors {
+/// Vectors to be written: little-endian float32, one after another.
+struct GivenVectors {
     dim: u32,
-    numbers: Vec<f32>,
+    numbers: Owner,
 }
 
-impl Vectors {
+impl GivenVectors {
     fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = given.py();
         let wrong =
@@ -390,12 +386,17 @@ impl Vectors {
         let numpy = py.import(intern!(py, "numpy"))?;
         let array = numpy.call_method1(intern!(py, "ascontiguousarray"), (given, "<f4"));
         let array = array.map_err(|_| wrong(format!("is {} and no array of numbers", kind(given))))?;
-        let buffer = PyBuffer::<f32>::get(&array)?;
-        let &[_, dim] = buffer.shape() else {
-            return Err(wrong(format!("has {} dimensions", buffer.shape().len())));
+        let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
+        let &[_, dim] = shape.as_slice() else {
+            return Err(wrong(format!("has {} dimensions", shape.len())));
         };
         let dim = u32::try_from(dim).map_err(|_| wrong(format!("has {dim} numbers a row")))?;
-        Ok(Self { dim, numbers: buffer.to_vec(py)? })
+        let bytes = array.call_method1(intern!(py, "reshape"), (-1,))?.call_method1(intern!(py, "view"), ("u1",))?;
+        Ok(Self { dim, numbers: Owner::of(&bytes, Some(false))? })
+    }
+
+    fn vectors(&self) -> Vectors<'_> {
+        Vectors { dim: self.dim, bytes: self.numbers.bytes() }
     }
 }
 

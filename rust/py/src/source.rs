@@ -1,9 +1,7 @@
 //! Where the turns of a snapshot come from: dicts, or a history and those of its messages that hold more than it keeps.
 
-use std::collections::HashMap;
-
 use pyo3::prelude::*;
-use rolecore_core::codec::{ToolCallParts, TurnParts, Turns};
+use rolecore_core::codec::{PlainTurn, ToolCallParts, TurnParts, Turns};
 use rolecore_core::{History, Result};
 
 use crate::arguments::each;
@@ -17,7 +15,8 @@ pub(crate) enum Source<'a> {
         core: &'a History,
         /// Messages there were when the others were taken apart.
         len: usize,
-        told: &'a HashMap<usize, Told>,
+        /// Those others, each in its place; short of them where there are none after it.
+        told: &'a [Option<Box<Told>>],
     },
 }
 
@@ -36,6 +35,15 @@ impl Source<'_> {
             Self::History { core, .. } => Some(core.tokenizer().name()),
         }
     }
+
+    /// The history that has all there is of a message.
+    #[inline]
+    fn plain_history(&self, index: usize) -> Option<&History> {
+        match self {
+            Self::History { core, told, .. } if !matches!(told.get(index), Some(Some(_))) => Some(core),
+            _ => None,
+        }
+    }
 }
 
 impl Turns for Source<'_> {
@@ -49,22 +57,36 @@ impl Turns for Source<'_> {
     fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
         match self {
             Self::Messages(told) => Ok(told[index].turn(0, false)),
-            Self::History { core, told, .. } => match told.get(&index) {
-                Some(told) => {
+            Self::History { core, told, .. } => match told.get(index) {
+                Some(Some(told)) => {
                     let tokens = u32::try_from(core.message_tokens(index)).unwrap_or(0);
                     Ok(told.turn(tokens, core.is_pinned(index)))
                 }
-                None => core.turn(index),
+                _ => core.turn(index),
             },
+        }
+    }
+
+    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
+        self.plain_history(index)?.plain(index)
+    }
+
+    fn plain_len(&self, index: usize) -> Option<PlainTurn<usize>> {
+        Turns::plain_len(self.plain_history(index)?, index)
+    }
+
+    fn prefetch(&self, index: usize) {
+        if let Self::History { core, .. } = self {
+            core.prefetch(index);
         }
     }
 
     fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
         match self {
             Self::Messages(told) => Ok(told[turn].call(call)),
-            Self::History { core, told, .. } => match told.get(&turn) {
-                Some(told) => Ok(told.call(call)),
-                None => core.call(turn, call),
+            Self::History { core, told, .. } => match told.get(turn) {
+                Some(Some(told)) => Ok(told.call(call)),
+                _ => core.call(turn, call),
             },
         }
     }
@@ -86,8 +108,11 @@ impl PyHistory {
             let rich = state.rich.iter().map(|&index| (index, state.objects[index].clone_ref(py)));
             (state.objects.len(), rich.collect::<Vec<_>>())
         };
-        let told = rich.into_iter().map(|(index, object)| Ok((index, Told::new(object.bind(py), index)?)));
-        let told = told.collect::<PyResult<HashMap<_, _>>>()?;
+        let mut told = Vec::new();
+        for (index, object) in rich {
+            told.resize_with(index, || None);
+            told.push(Some(Box::new(Told::new(object.bind(py), index)?)));
+        }
         let state = self.lock(py)?;
         // What was there then is still there: messages are only appended.
         f(&Source::History { core: &state.core, len, told: &told })

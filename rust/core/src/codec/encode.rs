@@ -1,8 +1,10 @@
 //! What a snapshot is written from: borrowed parts, asked for turn by turn, so that nothing is copied or collected before it is written.
 
+use super::view::Vectors;
 use crate::error::{Error, Result};
-use crate::history::History;
+use crate::history::{History, Plain};
 use crate::message::{Message, Part, Role};
+use crate::simd::prefetch;
 
 /// A session to be written. What is `None`, empty or 0 where the schema has it so by default takes no room.
 #[derive(Debug)]
@@ -17,10 +19,8 @@ pub struct SnapshotParts<'a, T: ?Sized> {
     pub turns: &'a T,
     /// What turns that were left out come to.
     pub summary: Option<&'a str>,
-    /// Numbers of one vector; 0 where there are none.
-    pub vector_dim: u32,
-    /// Vectors one after another, a multiple of `vector_dim` numbers; without a number the snapshot has none of the field either.
-    pub vectors: &'a [f32],
+    /// Whole vectors of its `dim`; without a number the snapshot has none of the field either.
+    pub vectors: Vectors<'a>,
     /// Anything else, as it is.
     pub payload: Option<&'a [u8]>,
     /// When the session began, in milliseconds since 1970 UTC; 0: unknown.
@@ -54,6 +54,21 @@ pub struct TurnParts<'a> {
     pub is_pinned: bool,
     /// When it was said, in milliseconds since 1970 UTC; 0: unknown.
     pub time_ms: i64,
+    /// Which of [`NULLABLE`](super::NULLABLE) it has with the value null, a bit each.
+    pub nulls: u8,
+}
+
+/// One message to be written of which there is no more to say than this, as of most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlainTurn<T> {
+    /// Who speaks.
+    pub role: Role,
+    /// The content, or how many bytes it has.
+    pub text: T,
+    /// Tokens with the message's frame; 0: not counted.
+    pub tokens: u32,
+    /// Whether the turn stays in every window.
+    pub is_pinned: bool,
 }
 
 /// One tool call to be written.
@@ -83,6 +98,23 @@ pub trait Turns {
     /// What the source cannot give; planning and writing end with it.
     fn turn(&self, index: usize) -> Result<TurnParts<'_>>;
 
+    /// The same turn, if it is plain and that is quickly seen; [`Turns::turn`] is asked otherwise.
+    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
+        let _ = index;
+        None
+    }
+
+    /// The same turn, if it is plain, for its size.
+    fn plain_len(&self, index: usize) -> Option<PlainTurn<usize>> {
+        let PlainTurn { role, text, tokens, is_pinned } = self.plain(index)?;
+        Some(PlainTurn { role, text: text.len(), tokens, is_pinned })
+    }
+
+    /// Told that turn `index` is the next one whose bytes are asked for: the time to bring those after it into the caches.
+    fn prefetch(&self, index: usize) {
+        let _ = index;
+    }
+
     /// Call `call` of the `n_tool_calls` of turn `turn`.
     ///
     /// # Errors
@@ -97,11 +129,32 @@ impl Turns for History {
         self.len()
     }
 
+    #[inline]
+    fn prefetch(&self, index: usize) {
+        // Not its text too: that made it slower.
+        if let Some(message) = self.messages().get(index + 16) {
+            prefetch(message);
+        }
+        if let Some(part) = self.messages().get(index + 8).and_then(|message| message.parts.first()) {
+            prefetch(part);
+        }
+    }
+
+    #[inline]
+    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
+        let Plain { role, .. } = self.plain(index)?;
+        let [Part::Text(text)] = self.messages()[index].parts.as_slice() else { return None };
+        Some(PlainTurn { role, text, tokens: tokens(self, index), is_pinned: self.is_pinned(index) })
+    }
+
+    #[inline]
+    fn plain_len(&self, index: usize) -> Option<PlainTurn<usize>> {
+        let Plain { role, text_len } = self.plain(index)?;
+        Some(PlainTurn { role, text: text_len as usize, tokens: tokens(self, index), is_pinned: self.is_pinned(index) })
+    }
+
     /// # Errors
     /// [`Error::Codec`] for a content of other parts than one text.
-    // A call gives the turn back through memory, 192 bytes that are then copied.
-    #[expect(clippy::inline_always, reason = "what is plainly inline is not inlined into both passes")]
-    #[inline(always)]
     fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
         let message = &self.messages()[index];
         Ok(TurnParts {
@@ -113,9 +166,10 @@ impl Turns for History {
             n_tool_calls: Some(message.tool_calls.len()).filter(|&n| n > 0),
             tool_call_id: message.tool_call_id.as_deref(),
             extra: None,
-            tokens: u32::try_from(self.message_tokens(index)).unwrap_or(0),
+            tokens: tokens(self, index),
             is_pinned: self.is_pinned(index),
             time_ms: 0,
+            nulls: 0,
         })
     }
 
@@ -131,8 +185,12 @@ impl Turns for History {
     }
 }
 
-/// The content of message `index`, which is one text or none.
 #[inline]
+fn tokens(history: &History, index: usize) -> u32 {
+    u32::try_from(history.message_tokens(index)).unwrap_or(0)
+}
+
+/// The content of message `index`, which is one text or none.
 fn plain_text(message: &Message, index: usize) -> Result<Option<&str>> {
     match message.parts.as_slice() {
         [] => Ok(None),

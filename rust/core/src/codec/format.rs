@@ -1,5 +1,7 @@
 //! The layout of a snapshot: fbs/snapshot.fbs in numbers.
 
+use crate::message::Role;
+
 /// The version of the schema that this release writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 
@@ -18,6 +20,15 @@ pub(super) const VTABLE_HEADER: usize = 4;
 /// Bytes a buffer may have: offsets to vtables are signed.
 pub(super) const MOST_BYTES: usize = i32::MAX as usize;
 
+/// The keys of a message whose values may be null, in the order of the bits of `nulls`.
+pub const NULLABLE: [&str; 5] = ["content", "name", "refusal", "tool_calls", "tool_call_id"];
+
+#[expect(clippy::cast_possible_truncation, reason = "there are five")]
+pub(super) const N_ROLES: u8 = Role::ALL.len() as u8;
+
+/// Values that the bits of all nullable keys make.
+pub(super) const N_NULLS: u8 = 1 << NULLABLE.len();
+
 /// One field of a table.
 #[derive(Debug)]
 pub(super) struct Field {
@@ -27,13 +38,13 @@ pub(super) struct Field {
     pub(super) kind: Kind,
 }
 
-/// What a field holds; all but scalars and roles are offsets to it.
+/// What a field holds; all but numbers are offsets to it.
 #[derive(Debug)]
 pub(super) enum Kind {
     /// A number of as many bytes.
     Scalar(usize),
-    /// A byte that is an index into `Role::ALL`.
-    Role,
+    /// A byte of which this release knows so many values, from 0.
+    Known(u8),
     Text,
     /// Numbers of as many bytes each.
     Numbers(usize),
@@ -46,7 +57,7 @@ impl Kind {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Scalar(size) => *size,
-            Self::Role => 1,
+            Self::Known(_) => 1,
             Self::Text | Self::Numbers(_) | Self::Tables(_) => WORD,
         }
     }
@@ -77,9 +88,9 @@ pub(super) mod tool_call {
 }
 
 pub(super) mod turn {
-    use super::{Field, Kind, tool_call};
+    use super::{Field, Kind, N_NULLS, N_ROLES, tool_call};
     fields! {
-        ROLE = "role", Kind::Role;
+        ROLE = "role", Kind::Known(N_ROLES);
         TEXT = "text", Kind::Text;
         PARTS = "parts", Kind::Text;
         NAME = "name", Kind::Text;
@@ -90,6 +101,7 @@ pub(super) mod turn {
         TOKENS = "tokens", Kind::Scalar(4);
         IS_PINNED = "is_pinned", Kind::Scalar(1);
         TIME_MS = "time_ms", Kind::Scalar(8);
+        NULLS = "nulls", Kind::Known(N_NULLS);
     }
 }
 

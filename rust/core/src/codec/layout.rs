@@ -1,6 +1,6 @@
 //! Where the fields of a table lie, and the vtables that say so to readers.
 
-use super::pen::{Pen, to_u32};
+use super::pen::{Byte, Pen, to_u32};
 
 /// The fields of a table in the order in which they lie, each with its number in the schema and its bytes. The widest come first, so that
 /// none needs padding.
@@ -14,15 +14,15 @@ pub(super) struct Layout {
 pub(super) const SNAPSHOT: Layout =
     Layout { fields: &[(9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (5, 4), (7, 4), (8, 4), (4, 4), (6, 4)], n_fields: 11 };
 pub(super) const TURN: Layout = Layout {
-    fields: &[(10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (6, 4), (7, 4), (5, 4), (8, 4), (0, 1), (9, 1)],
-    n_fields: 11,
+    fields: &[(10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (6, 4), (7, 4), (5, 4), (8, 4), (0, 1), (9, 1), (11, 1)],
+    n_fields: 12,
 };
 pub(super) const TOOL_CALL: Layout = Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5 };
 
 impl Layout {
     /// Bytes of a table that has these fields, a multiple of 4, and where each lies in it by its number; 0: not there.
-    fn places(&self, fields: usize) -> (usize, [usize; 11]) {
-        let mut places = [0; 11];
+    fn places(&self, fields: usize) -> (usize, [usize; 12]) {
+        let mut places = [0; 12];
         let mut at = 4;
         for &(field, bytes) in self.fields {
             if fields & 1 << field != 0 {
@@ -40,7 +40,7 @@ impl Layout {
     }
 
     /// Writes the vtable of tables that have these fields.
-    pub(super) fn write_vtable(&self, fields: usize, pen: &mut Pen<'_>) {
+    pub(super) fn write_vtable<B: Byte>(&self, fields: usize, pen: &mut Pen<'_, B>) {
         let (len, places) = self.places(fields);
         pen.u16(vtable_len(fields));
         pen.u16(len);
@@ -60,13 +60,13 @@ pub(super) fn vtable_len(fields: usize) -> usize {
     4 + 2 * n_entries(fields)
 }
 
-/// What all tables with the same fields share. Small, for there is one for each set of fields that a table may have.
+/// What all tables with the same fields share.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape {
     /// Where their vtable lies; 0 until the first pass is through.
     pub(super) vtable: u32,
-    /// Bytes of a table; 0: no table has these fields.
-    len: u32,
+    /// Bytes of a table.
+    pub(super) len: u32,
     /// Whether a table has 8-byte numbers: they come first and lie at multiples of 8 if the table lies 4 before one.
     is_wide: bool,
 }
@@ -84,14 +84,15 @@ impl Shape {
 #[derive(Debug)]
 pub(super) struct Shapes {
     layout: &'static Layout,
-    by_fields: Vec<Shape>,
-    /// The sets of fields that there are, in the order in which they were seen.
-    seen: Vec<usize>,
+    /// Where among those seen the shape of a set of fields is, counted from 1; 0: nowhere.
+    numbers: Vec<u16>,
+    /// The sets of fields that there are and their shapes, in the order in which they were seen.
+    seen: Vec<(usize, Shape)>,
 }
 
 impl Shapes {
     pub(super) fn new(layout: &'static Layout) -> Self {
-        Self { layout, by_fields: Vec::new(), seen: Vec::new() }
+        Self { layout, numbers: Vec::new(), seen: Vec::new() }
     }
 
     /// The shape of a table with these fields, which is noted.
@@ -102,30 +103,32 @@ impl Shapes {
 
     #[cold]
     fn add(&mut self, fields: usize) -> Shape {
-        self.by_fields.resize(1 << self.layout.n_fields, Shape::default());
-        self.seen.push(fields);
-        self.by_fields[fields] = self.layout.shape(fields);
-        self.by_fields[fields]
+        self.numbers.resize(1 << self.layout.n_fields, 0);
+        let shape = self.layout.shape(fields);
+        self.seen.push((fields, shape));
+        self.numbers[fields] = u16::try_from(self.seen.len()).expect("at most 2^12, one for each set");
+        shape
     }
 
     /// The shape of a table with these fields, if the first pass met one.
     #[inline]
     pub(super) fn get(&self, fields: usize) -> Option<Shape> {
-        self.by_fields.get(fields).copied().filter(|shape| shape.len > 0)
+        let number = usize::from(*self.numbers.get(fields)?);
+        self.seen.get(number.wrapping_sub(1)).map(|&(_, shape)| shape)
     }
 
     /// Gives the vtables their places from `at` on; where they end.
     pub(super) fn place(&mut self, mut at: usize) -> usize {
-        for &fields in &self.seen {
-            self.by_fields[fields].vtable = to_u32(at);
-            at = at.saturating_add(vtable_len(fields));
+        for (fields, shape) in &mut self.seen {
+            shape.vtable = to_u32(at);
+            at = at.saturating_add(vtable_len(*fields));
         }
         at
     }
 
     /// Writes the vtables in the order of their places.
-    pub(super) fn write(&self, pen: &mut Pen<'_>) {
-        for &fields in &self.seen {
+    pub(super) fn write<B: Byte>(&self, pen: &mut Pen<'_, B>) {
+        for &(fields, _) in &self.seen {
             self.layout.write_vtable(fields, pen);
         }
     }

@@ -9,8 +9,9 @@ mod verify;
 mod view;
 mod writer;
 
-pub use encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
-pub use format::VERSION;
+pub use encode::{PlainTurn, SnapshotParts, ToolCallParts, TurnParts, Turns};
+pub use format::{NULLABLE, VERSION};
+pub use pen::Byte;
 pub use verify::verify;
 pub use view::{List, Snapshot, ToolCall, Turn, Vectors};
 pub use writer::Plan;

@@ -1,19 +1,52 @@
 //! Puts bytes one after another: numbers, offsets, texts and the beginnings of tables.
 
-use std::mem::take;
+use std::mem::{MaybeUninit, take};
 
 use super::layout::Shape;
 
-/// Bytes of a text: its length, itself, a NUL and what is missing to a multiple of 4.
+/// A byte of what is written into, which may hold nothing yet.
+pub trait Byte: Copy {
+    /// One that holds `byte`.
+    fn of(byte: u8) -> Self;
+
+    /// Makes `to`, which is as long, hold `from`.
+    fn copy(to: &mut [Self], from: &[u8]);
+}
+
+impl Byte for u8 {
+    #[inline]
+    fn of(byte: u8) -> Self {
+        byte
+    }
+
+    #[inline]
+    fn copy(to: &mut [Self], from: &[u8]) {
+        to.copy_from_slice(from);
+    }
+}
+
+impl Byte for MaybeUninit<u8> {
+    #[inline]
+    fn of(byte: u8) -> Self {
+        Self::new(byte)
+    }
+
+    #[inline]
+    fn copy(to: &mut [Self], from: &[u8]) {
+        to.write_copy_of_slice(from);
+    }
+}
+
+/// Bytes that a text of `len` bytes takes: its length, itself, a NUL and what is missing to a multiple of 4.
 #[inline]
-fn text_len(text: &str) -> usize {
-    4 + (text.len() / 4 + 1) * 4
+pub(super) fn room_of_text(len: usize) -> usize {
+    4 + (len / 4 + 1) * 4
 }
 
 /// Bytes of all the texts that there are.
 #[inline]
 pub(super) fn texts_len<const N: usize>(texts: &[Option<&str>; N]) -> usize {
-    texts.iter().flatten().fold(0, |sum, text| text_len(text).saturating_add(sum))
+    texts.iter().flatten().fold(0, |sum, text| room_of_text(text.len()).saturating_add(sum))
 }
 
 /// Bytes of `n` offsets and their number.
@@ -25,15 +58,16 @@ pub(super) fn offsets_len(n: usize) -> usize {
 /// A place in what is written, everything before it written.
 ///
 /// What does not fit is not written, and the pen remembers it: by then the sizes were wrong and nothing is of use, so only the end asks.
+/// Otherwise every byte it went over is written.
 #[derive(Debug)]
-pub(super) struct Pen<'o> {
-    rest: &'o mut [u8],
+pub(super) struct Pen<'o, B> {
+    rest: &'o mut [B],
     end: usize,
     has_overrun: bool,
 }
 
-impl<'o> Pen<'o> {
-    pub(super) fn new(out: &'o mut [u8]) -> Self {
+impl<'o, B: Byte> Pen<'o, B> {
+    pub(super) fn new(out: &'o mut [B]) -> Self {
         Self { end: out.len(), rest: out, has_overrun: false }
     }
 
@@ -48,8 +82,9 @@ impl<'o> Pen<'o> {
         !self.has_overrun && self.rest.is_empty()
     }
 
+    /// As many bytes, all of which the caller writes.
     #[inline]
-    pub(super) fn take(&mut self, len: usize) -> &'o mut [u8] {
+    fn take(&mut self, len: usize) -> &'o mut [B] {
         let (taken, rest) = take(&mut self.rest).split_at_mut_checked(len).unwrap_or_else(|| {
             self.has_overrun = true;
             (&mut [], &mut [])
@@ -61,7 +96,7 @@ impl<'o> Pen<'o> {
     #[inline]
     pub(super) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
         if let Some((to, rest)) = take(&mut self.rest).split_first_chunk_mut() {
-            *to = bytes;
+            *to = bytes.map(B::of);
             self.rest = rest;
         } else {
             self.has_overrun = true;
@@ -76,6 +111,19 @@ impl<'o> Pen<'o> {
     #[inline]
     pub(super) fn u32(&mut self, number: usize) {
         self.put(to_u32(number).to_le_bytes());
+    }
+
+    /// Numbers one after another.
+    #[inline]
+    pub(super) fn words<const N: usize>(&mut self, words: [u32; N]) {
+        let Some((to, rest)) = take(&mut self.rest).split_at_mut_checked(4 * N) else {
+            self.has_overrun = true;
+            return;
+        };
+        for (to, word) in to.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes().map(B::of);
+        }
+        self.rest = rest;
     }
 
     /// A number, unless it is the default.
@@ -94,7 +142,7 @@ impl<'o> Pen<'o> {
 
     /// The number of offsets, and the room for them with a pen of its own.
     #[inline]
-    pub(super) fn offsets(&mut self, n: usize) -> Pen<'o> {
+    pub(super) fn offsets(&mut self, n: usize) -> Pen<'o, B> {
         self.u32(n);
         let rest = self.take(n.saturating_mul(4));
         Pen { rest, end: self.at(), has_overrun: false }
@@ -117,7 +165,7 @@ impl<'o> Pen<'o> {
     pub(super) fn text_offsets<const N: usize>(&mut self, texts: &[Option<&str>; N], mut at: usize) -> usize {
         for text in texts.iter().flatten() {
             self.offset(at);
-            at += text_len(text);
+            at += room_of_text(text.len());
         }
         at
     }
@@ -126,20 +174,29 @@ impl<'o> Pen<'o> {
     pub(super) fn texts<const N: usize>(&mut self, texts: &[Option<&str>; N]) {
         for text in texts.iter().flatten() {
             self.u32(text.len());
-            self.padded(text.as_bytes(), text_len(text) - 4);
+            self.padded(text.as_bytes(), room_of_text(text.len()) - 4);
         }
     }
 
-    /// Bytes, and zeros after them, of which there are at most 4, up to `len` in all, a multiple of 4.
+    /// Bytes, and zeros after them, of which there are at most 4, up to `len` in all.
     #[inline]
     pub(super) fn padded(&mut self, bytes: &[u8], len: usize) {
         let padded = self.take(len);
+        let n_zeros = padded.len().wrapping_sub(bytes.len());
+        if n_zeros > 4 {
+            self.has_overrun = true;
+            return;
+        }
+        // All four at once: a call that writes one or two costs more than the text.
         if let Some(last) = padded.last_chunk_mut() {
-            *last = [0; 4];
+            *last = [B::of(0); 4];
         }
-        if let Some(to) = padded.get_mut(..bytes.len()) {
-            to.copy_from_slice(bytes);
-        }
+        B::copy(&mut padded[..bytes.len()], bytes);
+    }
+
+    /// Zeros up to byte `at`.
+    pub(super) fn zeros_to(&mut self, at: usize) {
+        self.take(at.saturating_sub(self.at())).fill(B::of(0));
     }
 }
 

@@ -5,7 +5,6 @@ use std::str;
 
 use super::format::{Field, MOST_BYTES, VTABLE_HEADER, WORD};
 use crate::error::{Error, Result};
-use crate::message::Role;
 
 /// Which table of a snapshot, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -141,12 +140,14 @@ impl<'a> Table<'a> {
         Ok(self.scalar(field)?.map_or(0, i64::from_le_bytes))
     }
 
-    pub(super) fn role(&self, field: &Field) -> Result<Role> {
-        let Some([value]) = self.scalar(field)? else { return Ok(Role::User) };
-        Role::ALL.get(usize::from(value)).copied().ok_or_else(|| {
-            let at = self.at + self.entry(field).unwrap_or(0);
-            self.damaged(field, at, format!("it is {value}, the last role is {}", Role::ALL.len() - 1))
-        })
+    /// A byte of which the first `n` values are known.
+    pub(super) fn known(&self, field: &Field, n: u8, default: u8) -> Result<u8> {
+        let Some([value]) = self.scalar(field)? else { return Ok(default) };
+        if value < n {
+            return Ok(value);
+        }
+        let at = self.at + self.entry(field).unwrap_or(0);
+        Err(self.damaged(field, at, format!("it is {value}, the greatest known is {}", n - 1)))
     }
 
     /// A vector of elements of as many bytes.

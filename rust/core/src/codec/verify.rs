@@ -75,7 +75,7 @@ impl Pass {
         aligned(table, field, at, size)?;
         let element = match field.kind {
             Kind::Scalar(_) => return Ok(()),
-            Kind::Role => return table.role(field).map(drop),
+            Kind::Known(n) => return table.known(field, n, 0).map(drop),
             Kind::Text => 1,
             Kind::Numbers(size) => size,
             Kind::Tables(_) => WORD,
@@ -96,7 +96,7 @@ impl Pass {
                 let tables = table.list(&vector);
                 (0..tables.len).try_for_each(|index| self.table(&tables.get(index)?, fields))?;
             }
-            Kind::Scalar(_) | Kind::Role | Kind::Numbers(_) => {}
+            Kind::Scalar(_) | Kind::Known(_) | Kind::Numbers(_) => {}
         }
         Ok(())
     }

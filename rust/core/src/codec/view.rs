@@ -1,6 +1,6 @@
 //! A snapshot's fields by name. Opening and each field cost the same whatever the snapshot's size, but for the check of a text's UTF-8.
 
-use super::format::{HEADER, IDENTIFIER, MOST_BYTES, VERSION, WORD, snapshot, tool_call, turn};
+use super::format::{HEADER, IDENTIFIER, MOST_BYTES, N_NULLS, N_ROLES, VERSION, WORD, snapshot, tool_call, turn};
 use super::table::{Table, Tables};
 use crate::error::{Error, Result};
 use crate::message::Role;
@@ -138,7 +138,7 @@ impl<'a> Snapshot<'a> {
 }
 
 /// Vectors of a snapshot, one after another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Vectors<'a> {
     /// Numbers of one vector; 0 only where there are no numbers.
     pub dim: u32,
@@ -196,7 +196,8 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`Error::Codec`], as for all accessors, and where the role is none of [`Role::ALL`].
     pub fn role(&self) -> Result<Role> {
-        self.0.role(&turn::ROLE)
+        let role = self.0.known(&turn::ROLE, N_ROLES, Role::User as u8)?;
+        Ok(Role::ALL[usize::from(role)])
     }
 
     /// The content, where it is one text.
@@ -278,6 +279,14 @@ impl<'a> Turn<'a> {
     /// [`Error::Codec`], as for all accessors.
     pub fn time_ms(&self) -> Result<i64> {
         self.0.i64(&turn::TIME_MS)
+    }
+
+    /// Which of the keys [`NULLABLE`](super::NULLABLE) the message has with the value null, a bit each, the first the lowest.
+    ///
+    /// # Errors
+    /// [`Error::Codec`], as for all accessors, and for bits of no key.
+    pub fn nulls(&self) -> Result<u8> {
+        self.0.known(&turn::NULLS, N_NULLS, 0)
     }
 }
 

@@ -7,12 +7,16 @@
 //!
 //! Source: <https://flatbuffers.dev/internals/>.
 
-use super::encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
+use super::encode::{PlainTurn, SnapshotParts, ToolCallParts, TurnParts, Turns};
 use super::format::{HEADER, IDENTIFIER, MOST_BYTES};
 use super::layout::{SNAPSHOT, Shape, Shapes, TOOL_CALL, TURN, vtable_len};
-use super::pen::{Pen, offsets_len, texts_len, to_u32};
+use super::pen::{Byte, Pen, offsets_len, room_of_text, texts_len, to_u32};
+use super::view::Vectors;
 use crate::error::{Error, Result};
 use crate::message::Role;
+
+/// Bytes of one number of `vectors`.
+const NUMBER: usize = size_of::<f32>();
 
 /// Alignment of the first number of `vectors`, counted from the snapshot's start.
 const VECTORS_ALIGN: usize = 16;
@@ -38,10 +42,12 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
     /// # Errors
     /// [`Error::Codec`] if it would have 2^31 bytes or more, or if `vectors` is no multiple of `vector_dim`; what the turns' source refuses.
     pub fn new(parts: &'p SnapshotParts<'p, T>) -> Result<Self> {
-        let (n, dim) = (parts.vectors.len(), parts.vector_dim as usize);
-        if n > 0 && (dim == 0 || n % dim != 0) {
+        let Vectors { dim, bytes } = parts.vectors;
+        let vector_len = (dim as usize).saturating_mul(NUMBER);
+        if !bytes.len().is_multiple_of(vector_len) {
+            let n = bytes.len();
             let why = format!(
-                "vectors has {n} numbers, which is no multiple of vector_dim {dim}; give whole vectors and their dim"
+                "vectors has {n} bytes, which is no multiple of {NUMBER} times their dim, {dim}; give whole vectors and their dim"
             );
             return Err(Error::Codec(why));
         }
@@ -55,8 +61,10 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             at = at.saturating_add(offsets_len(n_turns));
         }
         for index in 0..n_turns {
-            let turn = parts.turns.turn(index)?;
-            at = plan.turn_end(index, &turn, at)?;
+            at = match parts.turns.plain_len(index) {
+                Some(turn) => at.saturating_add(plan.plain_turn_len(&turn)),
+                None => plan.turn_end(index, &parts.turns.turn(index)?, at)?,
+            };
         }
         plan.root.vtable = to_u32(at);
         at = plan.turns.place(at.saturating_add(vtable_len(root_fields)));
@@ -77,12 +85,12 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         self.len
     }
 
-    /// Writes the snapshot. Every byte of `out` is written and none read, so it may hold anything before.
+    /// Writes the snapshot. `out` may hold anything before, or nothing; where this is `Ok`, every byte of it was written.
     ///
     /// # Errors
     /// [`Error::Codec`] if `out` is not of [`Plan::len`] bytes or the turns are not what they were when their sizes were learnt; what the
     /// turns' source refuses. Then `out` holds nothing of use and may be written in part.
-    pub fn write(&self, out: &mut [u8]) -> Result<()> {
+    pub fn write<B: Byte>(&self, out: &mut [B]) -> Result<()> {
         if out.len() != self.len {
             return Err(Error::Codec(format!("out has {} bytes, the snapshot needs {}", out.len(), self.len)));
         }
@@ -93,8 +101,12 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         if self.n_turns > 0 {
             let mut slots = pen.offsets(self.n_turns);
             for index in 0..self.n_turns {
-                let turn = self.parts.turns.turn(index)?;
-                slots.offset(self.write_turn(&mut pen, index, &turn)?);
+                self.parts.turns.prefetch(index);
+                let at = match self.parts.turns.plain(index) {
+                    Some(turn) => self.write_plain_turn(&mut pen, &turn)?,
+                    None => self.write_turn(&mut pen, index, &self.parts.turns.turn(index)?)?,
+                };
+                slots.offset(at);
             }
         }
         SNAPSHOT.write_vtable(self.root_fields(), &mut pen);
@@ -110,8 +122,8 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
             | field(3, parts.tokenizer.is_some())
             | field(4, self.n_turns > 0)
             | field(5, parts.summary.is_some())
-            | field(6, parts.vector_dim != 0)
-            | field(7, !parts.vectors.is_empty())
+            | field(6, parts.vectors.dim != 0)
+            | field(7, !parts.vectors.bytes.is_empty())
             | field(8, parts.payload.is_some())
             | field(9, parts.created_ms != 0)
             | field(10, parts.updated_ms != 0)
@@ -124,7 +136,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
     /// Where what the root refers to lies if its texts begin at `at`.
     fn places(&self, at: usize) -> Places {
         let texts_end = at.saturating_add(texts_len(&self.root_texts()));
-        let (vectors, vectors_end) = match size_of_val(self.parts.vectors) {
+        let (vectors, vectors_end) = match self.parts.vectors.bytes.len() {
             0 => (texts_end, texts_end),
             bytes => {
                 let first = texts_end.saturating_add(4).checked_next_multiple_of(VECTORS_ALIGN).unwrap_or(usize::MAX);
@@ -136,14 +148,14 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
     }
 
     /// Writes the root table and what it refers to, but for the turns.
-    fn write_root(&self, pen: &mut Pen<'_>) {
+    fn write_root<B: Byte>(&self, pen: &mut Pen<'_, B>) {
         let (parts, vectors) = (self.parts, self.parts.vectors);
         let (_, end) = pen.table(self.root);
         let places = self.places(end);
         pen.number(parts.created_ms);
         pen.number(parts.updated_ms);
         pen.text_offsets(&self.root_texts(), end);
-        if !vectors.is_empty() {
+        if !vectors.bytes.is_empty() {
             pen.offset(places.vectors);
         }
         if parts.payload.is_some() {
@@ -152,16 +164,14 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         if self.n_turns > 0 {
             pen.offset(places.turns);
         }
-        if parts.vector_dim != 0 {
-            pen.put(parts.vector_dim.to_le_bytes());
+        if vectors.dim != 0 {
+            pen.put(vectors.dim.to_le_bytes());
         }
         pen.texts(&self.root_texts());
-        if !vectors.is_empty() {
-            pen.take(places.vectors - pen.at()).fill(0);
-            pen.u32(vectors.len());
-            for (to, number) in pen.take(size_of_val(vectors)).as_chunks_mut().0.iter_mut().zip(vectors) {
-                *to = number.to_le_bytes();
-            }
+        if !vectors.bytes.is_empty() {
+            pen.zeros_to(places.vectors);
+            pen.u32(vectors.bytes.len() / NUMBER);
+            pen.padded(vectors.bytes, vectors.bytes.len());
         }
         if let Some(payload) = parts.payload {
             pen.u32(payload.len());
@@ -169,8 +179,32 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         }
     }
 
-    /// Where turn `index` and what it refers to end if they begin at `at`.
+    /// Bytes of a plain turn and its text, wherever they begin: it has no 8-byte numbers.
     #[inline]
+    fn plain_turn_len(&mut self, turn: &PlainTurn<usize>) -> usize {
+        self.turns.note(plain_turn_fields(turn)).len as usize + room_of_text(turn.text)
+    }
+
+    /// Writes a plain turn and its text; where it lies.
+    #[inline]
+    fn write_plain_turn<B: Byte>(&self, pen: &mut Pen<'_, B>, turn: &PlainTurn<&str>) -> Result<usize> {
+        let shape = self.turns.get(plain_turn_fields(turn)).ok_or_else(changed)?;
+        let start = pen.at();
+        // In as few pieces as can be: this is where time goes.
+        let table = to_u32(start).wrapping_sub(shape.vtable);
+        let text = shape.len - 4;
+        let len = to_u32(turn.text.len());
+        match (turn.tokens, bytes_word(turn.role, turn.is_pinned, 0)) {
+            (0, None) => pen.words([table, text, len]),
+            (0, Some(bytes)) => pen.words([table, text, bytes, len]),
+            (tokens, None) => pen.words([table, text, tokens, len]),
+            (tokens, Some(bytes)) => pen.words([table, text, tokens, bytes, len]),
+        }
+        pen.padded(turn.text.as_bytes(), room_of_text(turn.text.len()) - 4);
+        Ok(start)
+    }
+
+    /// Where turn `index` and what it refers to end if they begin at `at`.
     fn turn_end(&mut self, index: usize, turn: &TurnParts<'_>, at: usize) -> Result<usize> {
         let (_, end) = self.turns.note(turn_fields(turn)).span(at);
         let end = end.saturating_add(texts_len(&turn_texts(turn)));
@@ -188,8 +222,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
     }
 
     /// Writes turn `index`, its texts and its calls; where it lies.
-    #[inline]
-    fn write_turn(&self, pen: &mut Pen<'_>, index: usize, turn: &TurnParts<'_>) -> Result<usize> {
+    fn write_turn<B: Byte>(&self, pen: &mut Pen<'_, B>, index: usize, turn: &TurnParts<'_>) -> Result<usize> {
         let shape = self.turns.get(turn_fields(turn)).ok_or_else(changed)?;
         let texts = turn_texts(turn);
         let (start, end) = pen.table(shape);
@@ -201,10 +234,8 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         if turn.tokens != 0 {
             pen.put(turn.tokens.to_le_bytes());
         }
-        match (turn.role, turn.is_pinned) {
-            (Role::User, false) => {}
-            (Role::User, true) => pen.put([1, 0, 0, 0]),
-            (role, is_pinned) => pen.put([role_number(role), u8::from(is_pinned), 0, 0]),
+        if let Some(word) = bytes_word(turn.role, turn.is_pinned, turn.nulls) {
+            pen.put(word.to_le_bytes());
         }
         pen.texts(&texts);
         if let Some(n_calls) = turn.n_tool_calls {
@@ -213,7 +244,7 @@ impl<'p, T: Turns + ?Sized> Plan<'p, T> {
         Ok(start)
     }
 
-    fn write_calls(&self, pen: &mut Pen<'_>, turn: usize, n_calls: usize) -> Result<()> {
+    fn write_calls<B: Byte>(&self, pen: &mut Pen<'_, B>, turn: usize, n_calls: usize) -> Result<()> {
         let mut slots = pen.offsets(n_calls);
         for call in 0..n_calls {
             let call = self.parts.turns.call(turn, call)?;
@@ -243,6 +274,10 @@ fn field(number: u32, is_there: bool) -> usize {
 }
 
 #[inline]
+fn plain_turn_fields<T>(turn: &PlainTurn<T>) -> usize {
+    field(0, turn.role != Role::User) | field(1, true) | field(8, turn.tokens != 0) | field(9, turn.is_pinned)
+}
+
 fn turn_fields(turn: &TurnParts<'_>) -> usize {
     field(0, turn.role != Role::User)
         | field(1, turn.text.is_some())
@@ -255,14 +290,13 @@ fn turn_fields(turn: &TurnParts<'_>) -> usize {
         | field(8, turn.tokens != 0)
         | field(9, turn.is_pinned)
         | field(10, turn.time_ms != 0)
+        | field(11, turn.nulls != 0)
 }
 
-#[inline]
 fn turn_texts<'a>(turn: &TurnParts<'a>) -> [Option<&'a str>; 6] {
     [turn.text, turn.parts, turn.name, turn.refusal, turn.tool_call_id, turn.extra]
 }
 
-#[inline]
 fn call_fields(call: &ToolCallParts<'_>) -> usize {
     field(0, call.id.is_some())
         | field(1, call.name.is_some())
@@ -271,9 +305,23 @@ fn call_fields(call: &ToolCallParts<'_>) -> usize {
         | field(4, call.extra.is_some())
 }
 
-#[inline]
 fn call_texts<'a>(call: &ToolCallParts<'a>) -> [Option<&'a str>; 4] {
     [call.id, call.name, call.arguments, call.extra]
+}
+
+/// The one word in which a turn's bytes lie that are not the default, if there are any.
+#[inline]
+fn bytes_word(role: Role, is_pinned: bool, nulls: u8) -> Option<u32> {
+    let (mut word, mut n_bits) = (0, 0);
+    for (is_there, byte) in
+        [(role != Role::User, role_number(role)), (is_pinned, u8::from(is_pinned)), (nulls != 0, nulls)]
+    {
+        if is_there {
+            word |= u32::from(byte) << n_bits;
+            n_bits += 8;
+        }
+    }
+    (n_bits > 0).then_some(word)
 }
 
 #[inline]

@@ -4,7 +4,7 @@
 use flatbuffers::{FlatBufferBuilder, Push, TableFinishedWIPOffset, UnionWIPOffset, VOffsetT, WIPOffset};
 use rolecore_core::Result;
 use rolecore_core::codec::{
-    List, Plan, Snapshot, SnapshotParts, ToolCall, ToolCallParts, Turn, TurnParts, Turns, verify,
+    List, Plan, Snapshot, SnapshotParts, ToolCall, ToolCallParts, Turn, TurnParts, Turns, Vectors, verify,
 };
 
 use super::wire::snapshot as wire;
@@ -43,6 +43,7 @@ pub(crate) struct Said {
     pub(crate) tokens: u32,
     pub(crate) is_pinned: bool,
     pub(crate) time_ms: i64,
+    pub(crate) nulls: u8,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -136,6 +137,7 @@ impl Writer {
             (T::VT_TOKENS, Value::Word(turn.tokens)),
             (T::VT_IS_PINNED, Value::Bool(turn.is_pinned)),
             (T::VT_TIME_MS, Value::Long(turn.time_ms)),
+            (T::VT_NULLS, Value::Byte(turn.nulls, 0)),
         ]);
         self.table(fields)
     }
@@ -196,7 +198,7 @@ fn assert_same_turn(ours: Turn<'_>, theirs: wire::Turn<'_>) {
     assert_eq!((ours.name(), ours.refusal()), (Ok(theirs.name()), Ok(theirs.refusal())));
     assert_eq!((ours.tool_call_id(), ours.extra()), (Ok(theirs.tool_call_id()), Ok(theirs.extra())));
     assert_eq!((ours.tokens(), ours.time_ms()), (Ok(theirs.tokens()), Ok(theirs.time_ms())));
-    assert_eq!(ours.is_pinned(), Ok(theirs.is_pinned()));
+    assert_eq!((ours.is_pinned(), ours.nulls()), (Ok(theirs.is_pinned()), Ok(theirs.nulls())));
     let calls = ours.tool_calls().unwrap();
     assert_eq!(calls.map(|calls| calls.len()), theirs.tool_calls().map(|calls| calls.len()));
     let Some(calls) = calls else { return };
@@ -230,6 +232,7 @@ fn read_turn(turn: Turn<'_>) -> usize {
     let calls = calls.iter().flat_map(|calls| calls.iter().take(MOST_READ)).flatten().map(read_call);
     numbers.into_iter().flatten().count()
         + usize::from(turn.is_pinned().is_ok())
+        + usize::from(turn.nulls().is_ok())
         + lengths(&texts)
         + calls.sum::<usize>()
 }
@@ -265,6 +268,7 @@ impl Turns for Again<'_> {
             tokens: turn.tokens()?,
             is_pinned: turn.is_pinned()?,
             time_ms: turn.time_ms()?,
+            nulls: turn.nulls()?,
         })
     }
 
@@ -282,16 +286,14 @@ impl Turns for Again<'_> {
 
 /// What our writer makes of what our reader reads.
 fn write_again(read: Snapshot<'_>) -> Result<Vec<u8>> {
-    let vectors = read.vectors()?.map_or(&[][..], |vectors| vectors.bytes);
-    let vectors: Vec<_> = vectors.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
+    let bytes = read.vectors()?.map_or(&[][..], |vectors| vectors.bytes);
     let parts = SnapshotParts {
         session_id: read.session_id()?,
         role: read.role()?,
         tokenizer: read.tokenizer()?,
         turns: &Again(read.turns()?),
         summary: read.summary()?,
-        vector_dim: read.vector_dim()?,
-        vectors: &vectors,
+        vectors: Vectors { dim: read.vector_dim()?, bytes },
         payload: read.payload()?,
         created_ms: read.created_ms()?,
         updated_ms: read.updated_ms()?,

@@ -305,6 +305,7 @@ impl<'a> Turn<'a> {
   pub const VT_TOKENS: ::flatbuffers::VOffsetT = 20;
   pub const VT_IS_PINNED: ::flatbuffers::VOffsetT = 22;
   pub const VT_TIME_MS: ::flatbuffers::VOffsetT = 24;
+  pub const VT_NULLS: ::flatbuffers::VOffsetT = 26;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -325,6 +326,7 @@ impl<'a> Turn<'a> {
     if let Some(x) = args.name { builder.add_name(x); }
     if let Some(x) = args.parts { builder.add_parts(x); }
     if let Some(x) = args.text { builder.add_text(x); }
+    builder.add_nulls(args.nulls);
     builder.add_is_pinned(args.is_pinned);
     builder.add_role(args.role);
     builder.finish()
@@ -387,7 +389,7 @@ impl<'a> Turn<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Turn::VT_TOOL_CALL_ID, None)}
   }
-  /// All other keys of the message, as a JSON object, and those above whose value is null where that is not their default. Optional. Since 1.
+  /// All other keys of the message, as a JSON object. Optional. Since 1.
   #[inline]
   pub fn extra(&self) -> Option<&'a str> {
     // Safety:
@@ -419,6 +421,14 @@ impl<'a> Turn<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<i64>(Turn::VT_TIME_MS, Some(0)).unwrap()}
   }
+  /// Which keys the message has with the value null, a bit each: 1 content, 2 name, 4 refusal, 8 tool_calls, 16 tool_call_id. Since 1.
+  #[inline]
+  pub fn nulls(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(Turn::VT_NULLS, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Turn<'_> {
@@ -438,6 +448,7 @@ impl ::flatbuffers::Verifiable for Turn<'_> {
      .visit_field::<u32>("tokens", Self::VT_TOKENS, false)?
      .visit_field::<bool>("is_pinned", Self::VT_IS_PINNED, false)?
      .visit_field::<i64>("time_ms", Self::VT_TIME_MS, false)?
+     .visit_field::<u8>("nulls", Self::VT_NULLS, false)?
      .finish();
     Ok(())
   }
@@ -454,6 +465,7 @@ pub struct TurnArgs<'a> {
     pub tokens: u32,
     pub is_pinned: bool,
     pub time_ms: i64,
+    pub nulls: u8,
 }
 impl<'a> Default for TurnArgs<'a> {
   #[inline]
@@ -470,6 +482,7 @@ impl<'a> Default for TurnArgs<'a> {
       tokens: 0,
       is_pinned: false,
       time_ms: 0,
+      nulls: 0,
     }
   }
 }
@@ -524,6 +537,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TurnBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<i64>(Turn::VT_TIME_MS, time_ms, 0);
   }
   #[inline]
+  pub fn add_nulls(&mut self, nulls: u8) {
+    self.fbb_.push_slot::<u8>(Turn::VT_NULLS, nulls, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TurnBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     TurnBuilder {
@@ -552,6 +569,7 @@ impl ::core::fmt::Debug for Turn<'_> {
       ds.field("tokens", &self.tokens());
       ds.field("is_pinned", &self.is_pinned());
       ds.field("time_ms", &self.time_ms());
+      ds.field("nulls", &self.nulls());
       ds.finish()
   }
 }
