@@ -182,6 +182,52 @@ class History:
         Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
         20,000 messages. With an embedder, its own and O(n x dim).
         """
+    @staticmethod
+    def load(path: str | os.PathLike[str], *, tokenizer: str | os.PathLike[str] | Tokenizer | None = None) -> History:
+        """Return the messages and pins of a snapshot in a file as a History, counted anew.
+
+        Args:
+            path: of the file that `save` wrote, or any that holds what `codec.encode_snapshot` returned.
+            tokenizer: what counts; None: the one that is named in the file, or that of a History if none is.
+
+        Raises:
+            OSError: the file cannot be read; FileNotFoundError: there is none.
+            CodecError: it is no snapshot, or is damaged; all of it is checked first.
+            TokenizerError: its tokenizer is none that comes with rolecore, such as that of a tokenizer.json; pass `tokenizer`.
+            MessageError: a message is not of the form a chat API takes.
+            ArgumentError: an argument is of a wrong kind.
+
+        Cost: O(bytes), and a count of all messages.
+        """
+    def save(
+        self,
+        /,
+        path: str | os.PathLike[str],
+        *,
+        session_id: str = ...,
+        role: str = ...,
+        summary: str | None = None,
+        vectors: numpy.typing.ArrayLike | None = None,
+        payload: typing_extensions.Buffer | None = None,
+    ) -> None:
+        """Write the messages and pins to a file as a snapshot: all of them, or nothing.
+
+        Args:
+            path: of the file. One that is there is replaced in one step, with a new file beside it that is complete and on disk; a
+                symbolic link is replaced, not followed.
+            session_id: the session's name. `load` leaves it in the file, as all that follows: `codec.open_snapshot` finds it there.
+            role: the role that the session is held with.
+            summary: what turns that were left out come to.
+            vectors: float32, shape (n, dim), or anything NumPy makes into it.
+            payload: bytes of your own, or any buffer.
+
+        Raises:
+            OSError: the file cannot be written. What was at `path` is still there, and no other file is left.
+            CodecError: what no snapshot can hold, as in `codec.encode_snapshot`; then nothing is written.
+            ArgumentError: an argument is of a wrong kind.
+
+        Cost: that of `codec.encode_snapshot`, then O(bytes) on disk without the GIL: others can use the history meanwhile.
+        """
     def to_messages(self, /) -> list[dict[str, typing.Any]]:
         """Return the messages as a new list of the very objects that were appended."""
     @property
@@ -402,8 +448,8 @@ class Snapshot:
             tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.
 
         Raises:
-            CodecError: it is damaged. TokenizerError: its tokenizer is unknown here; name one. MessageError: a message is not of
-            the form a chat API takes.
+            CodecError: it is damaged. TokenizerError: its tokenizer is none that comes with rolecore; name one. A path that a snapshot
+            names is never opened. MessageError: a message is not of the form a chat API takes.
         """
     @property
     def tokenizer(self, /) -> str | None:

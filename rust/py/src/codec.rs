@@ -6,7 +6,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyIndexError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyString};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice};
 use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView};
 
 use crate::arguments::{kind, string};
@@ -14,6 +14,7 @@ use crate::buffers::{Owner, Stretch};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
+use crate::history_file;
 use crate::source::Source;
 use crate::told;
 
@@ -215,24 +216,11 @@ impl Snapshot {
     ///     tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.
     ///
     /// Raises:
-    ///     CodecError: it is damaged. TokenizerError: its tokenizer is unknown here; name one. MessageError: a message is not of
-    ///     the form a chat API takes.
+    ///     CodecError: it is damaged. TokenizerError: its tokenizer is none that comes with rolecore; name one. A path that a snapshot
+    ///     names is never opened. MessageError: a message is not of the form a chat API takes.
     #[pyo3(signature = (*, tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None) -> "History")]
     fn to_history<'py>(&self, py: Python<'py>, tokenizer: Option<&Bound<'py, PyAny>>) -> PyResult<History> {
-        let own = self.tokenizer()?.map(|name| PyString::new(py, name).into_any());
-        let history = History::new(None, tokenizer.or(own.as_ref()), py)?;
-        let mut run = Vec::new();
-        let mut is_pinned = false;
-        for turn in self.read(View::turns)?.iter() {
-            let turn = turn.map_err(CoreError)?;
-            if turn.is_pinned().map_err(CoreError)? != is_pinned {
-                history.append_all(py, std::mem::take(&mut run), is_pinned)?;
-                is_pinned = !is_pinned;
-            }
-            run.push(told::message(py, &turn)?.into_any());
-        }
-        history.append_all(py, run, is_pinned)?;
-        Ok(history)
+        history_file::of_snapshot(py, &View::open(self.owner.bytes()).map_err(CoreError)?, tokenizer)
     }
 
     /// Bytes of the whole snapshot.

@@ -17,6 +17,7 @@ mod errors;
 mod gate;
 mod hashing;
 mod history;
+mod history_file;
 mod memory;
 mod message;
 mod options;
