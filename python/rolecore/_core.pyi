@@ -421,6 +421,9 @@ class RollingWindow:
 class Snapshot:
     """A session that is read in place."""
     @property
+    def created_ms(self, /) -> int:
+        """When the session began, in milliseconds since 1970 UTC; 0 where that is unknown."""
+    @property
     def nbytes(self, /) -> int:
         """Bytes of the whole snapshot."""
     @property
@@ -432,6 +435,8 @@ class Snapshot:
     @property
     def session_id(self, /) -> str:
         """The session's name; empty where there is none."""
+    def sizes(self, /) -> dict[str, int]:
+        """Return how many bytes each field has that is there, by its name; those of turns are theirs to tell."""
     @property
     def summary(self, /) -> str | None:
         """What turns that were left out come to, or None."""
@@ -457,6 +462,9 @@ class Snapshot:
     @property
     def turns(self, /) -> Turns:
         """What was said, oldest first: a sequence of Turn."""
+    @property
+    def updated_ms(self, /) -> int:
+        """When it was last changed, in milliseconds since 1970 UTC; 0 where that is unknown."""
     @property
     def vectors(self, /) -> Any | None:
         """The vectors: a read-only float32 array of shape (n, dim), a view wherever the buffer lies right for it; or None."""
@@ -677,11 +685,38 @@ class Tokenizer:
         """
 
 @final
+class ToolCall:
+    """A tool call of a turn, read in place."""
+    @property
+    def arguments(self, /) -> str | None:
+        """The arguments as the model wrote them, or None."""
+    @property
+    def extra(self, /) -> str | None:
+        """All other keys of the call, as the text of a JSON object, or None."""
+    @property
+    def id(self, /) -> str | None:
+        """What the result names as its tool_call_id, or None."""
+    @property
+    def is_custom(self, /) -> bool:
+        """Whether it is a call of a custom tool, whose arguments are no JSON."""
+    @property
+    def name(self, /) -> str | None:
+        """The name of the function or custom tool, or None."""
+    def sizes(self, /) -> dict[str, int]:
+        """Return how many bytes each text has that is there, by its field."""
+
+@final
 class Turn:
     """A message of a snapshot, read in place."""
     @property
+    def extra(self, /) -> str | None:
+        """All other keys of the message, as the text of a JSON object, or None."""
+    @property
     def name(self, /) -> str | None:
         """The speaker's name, or None."""
+    @property
+    def parts(self, /) -> str | None:
+        """The content, where it is a list of parts: the text of a JSON array; else None."""
     @property
     def pinned(self, /) -> bool:
         """Whether the turn stays in every window."""
@@ -691,6 +726,8 @@ class Turn:
     @property
     def role(self, /) -> str:
         """Who speaks: "system", "developer", "user", "assistant" or "tool"."""
+    def sizes(self, /) -> dict[str, int]:
+        """Return how many bytes each text has that is there, by its field; those of calls are theirs to tell."""
     @property
     def text(self, /) -> str | None:
         """The content, where it is one text; else None."""
@@ -705,6 +742,9 @@ class Turn:
     @property
     def tool_call_id(self, /) -> str | None:
         """Which call a tool's turn answers, or None."""
+    @property
+    def tool_calls(self, /) -> tuple | None:
+        """An assistant's calls: a tuple of ToolCall, or None where there is no list of them."""
 
 @final
 class Turns:

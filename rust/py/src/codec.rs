@@ -6,7 +6,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyIndexError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyTuple};
 use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView};
 
 use crate::arguments::{kind, string};
@@ -17,6 +17,7 @@ use crate::history::History;
 use crate::history_file;
 use crate::source::Source;
 use crate::told;
+use crate::tool_call;
 
 /// Return a session as bytes that `open_snapshot` reads in place.
 ///
@@ -142,6 +143,18 @@ impl Snapshot {
         self.read(View::summary)
     }
 
+    /// When the session began, in milliseconds since 1970 UTC; 0 where that is unknown.
+    #[getter]
+    fn created_ms(&self) -> PyResult<i64> {
+        self.read(View::created_ms)
+    }
+
+    /// When it was last changed, in milliseconds since 1970 UTC; 0 where that is unknown.
+    #[getter]
+    fn updated_ms(&self) -> PyResult<i64> {
+        self.read(View::updated_ms)
+    }
+
     /// What was said, oldest first: a sequence of Turn.
     #[getter]
     fn turns(&self) -> PyResult<Turns> {
@@ -221,6 +234,12 @@ impl Snapshot {
     #[pyo3(signature = (*, tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None) -> "History")]
     fn to_history<'py>(&self, py: Python<'py>, tokenizer: Option<&Bound<'py, PyAny>>) -> PyResult<History> {
         history_file::of_snapshot(py, &View::open(self.owner.bytes()).map_err(CoreError)?, tokenizer)
+    }
+
+    /// Return how many bytes each field has that is there, by its name; those of turns are theirs to tell.
+    #[pyo3(signature = () -> "dict[str, int]")]
+    fn sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        tool_call::sizes_of_snapshot(py, &self.read(|view| Ok(*view))?)
     }
 
     /// Bytes of the whole snapshot.
@@ -309,6 +328,12 @@ impl Turn {
         self.read(TurnView::text)
     }
 
+    /// The content, where it is a list of parts: the text of a JSON array; else None.
+    #[getter]
+    fn parts(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::parts)
+    }
+
     /// The speaker's name, or None.
     #[getter]
     fn name(&self) -> PyResult<Option<&str>> {
@@ -327,6 +352,18 @@ impl Turn {
         self.read(TurnView::tool_call_id)
     }
 
+    /// An assistant's calls: a tuple of ToolCall, or None where there is no list of them.
+    #[getter]
+    fn tool_calls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        tool_call::of_turn(py, &self.owner, self.index, &self.read(|turn| Ok(*turn))?)
+    }
+
+    /// All other keys of the message, as the text of a JSON object, or None.
+    #[getter]
+    fn extra(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::extra)
+    }
+
     /// Tokens, as the session's tokenizer counts them with the message's frame; 0 where nobody counted.
     #[getter]
     fn tokens(&self) -> PyResult<u32> {
@@ -343,6 +380,12 @@ impl Turn {
     #[getter]
     fn time_ms(&self) -> PyResult<i64> {
         self.read(TurnView::time_ms)
+    }
+
+    /// Return how many bytes each text has that is there, by its field; those of calls are theirs to tell.
+    #[pyo3(signature = () -> "dict[str, int]")]
+    fn sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        tool_call::sizes_of_turn(py, &self.read(|turn| Ok(*turn))?)
     }
 
     /// Return the message as it was encoded: content, tool calls, unknown keys and all.

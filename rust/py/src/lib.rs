@@ -32,6 +32,7 @@ mod summary;
 mod text;
 mod tokens;
 mod told;
+mod tool_call;
 mod tools;
 mod vector;
 mod window;
@@ -68,6 +69,8 @@ mod _core {
     use crate::stream::TokenStream;
     #[pymodule_export]
     use crate::tokens::{Tokenizer, tokenizer};
+    #[pymodule_export]
+    use crate::tool_call::ToolCall;
     #[pymodule_export]
     use crate::window::Window;
 
