@@ -169,7 +169,9 @@ impl Snapshot {
         let numpy = py.import(intern!(py, "numpy"))?;
         let numbers =
             numpy.call_method1(intern!(py, "frombuffer"), (Stretch::of(&self.owner, vectors.bytes), "<f4"))?;
-        let array = numbers.call_method1(intern!(py, "reshape"), (-1, vectors.dim))?;
+        // Not -1 for NumPy to work out: of no numbers in rows of none it makes nothing.
+        let n_rows = (vectors.bytes.len() / size_of::<f32>()).checked_div(vectors.dim as usize).unwrap_or(0);
+        let array = numbers.call_method1(intern!(py, "reshape"), (n_rows, vectors.dim))?;
         if vectors.is_aligned_to(size_of::<f32>()) {
             return Ok(Some(array));
         }
