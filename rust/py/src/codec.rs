@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyTuple};
 use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView};
 
-use crate::arguments::{kind, string};
+use crate::arguments::{flag, kind, string};
 use crate::buffers::{Owner, Stretch};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
@@ -99,8 +99,8 @@ pub(crate) fn encode_snapshot<'py>(
 /// cut while it is mapped ends the process, as with any mmap.
 #[pyfunction]
 #[pyo3(signature = (buffer: "typing_extensions.Buffer", *, copy: "bool | None" = None) -> "Snapshot")]
-pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Snapshot> {
-    let owner = Owner::of(buffer, copy)?;
+pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<&Bound<'_, PyAny>>) -> PyResult<Snapshot> {
+    let owner = Owner::of(buffer, copy.map(|copy| flag(copy, "copy")).transpose()?)?;
     View::open(owner.bytes()).map_err(CoreError)?;
     Ok(Snapshot { owner: Arc::new(owner) })
 }
@@ -287,7 +287,10 @@ impl Turns {
             }
             return Ok(all.into_any());
         }
-        let at: isize = index.extract()?;
+        let at: isize = index.extract().map_err(|error: PyErr| match error {
+            error if !error.is_instance_of::<PyOverflowError>(py) => error,
+            _ => PyIndexError::new_err("index is out of range: no snapshot has 2**63 turns"),
+        })?;
         let place = if at < 0 { self.len.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
         let place = place.filter(|&place| place < self.len).ok_or_else(|| {
             PyIndexError::new_err(format!("index {at} is out of range: the snapshot has {} turns", self.len))
