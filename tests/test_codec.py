@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import mmap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -237,3 +238,21 @@ def test_a_newer_version_and_another_file_are_refused() -> None:
         open_snapshot(b"x" * 100)
     with pytest.raises(CodecError, match="buffer has 0 bytes"):
         open_snapshot(b"")
+
+
+NULLABLE = ["content", "name", "refusal", "tool_calls", "tool_call_id"]
+
+
+@pytest.mark.parametrize("n_nulls", range(6))
+def test_keys_that_are_null_come_back_null_and_cost_no_json(n_nulls: int) -> None:
+    call = {"id": "call-1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    for nulls in itertools.combinations(NULLABLE, n_nulls):
+        message = {"role": "assistant", "content": "yes", "refusal": "no", "tool_calls": [call]} | dict.fromkeys(nulls)
+        answers = [] if message["tool_calls"] is None else [{"role": "tool", "content": "7", "tool_call_id": "call-1"}]
+        messages = [message, *answers]
+        says_something = any(message[key] for key in ("content", "refusal", "tool_calls"))
+        for history in (messages, rolecore.History(messages)) if says_something else (messages,):
+            snapshot = open_snapshot(encode_snapshot(history))
+            assert snapshot.to_dict()["messages"] == messages
+            assert not says_something or snapshot.to_history().to_messages() == messages
+            assert [turn.extra for turn in snapshot.turns] == [None] * len(messages)

@@ -182,6 +182,52 @@ class History:
         Cost: O(distinct terms of the history + n log n); no text is read and no token counted. The GIL is released above
         20,000 messages. With an embedder, its own and O(n x dim).
         """
+    @staticmethod
+    def load(path: str | os.PathLike[str], *, tokenizer: str | os.PathLike[str] | Tokenizer | None = None) -> History:
+        """Return the messages and pins of a snapshot in a file as a History, counted anew.
+
+        Args:
+            path: of the file that `save` wrote, or any that holds what `codec.encode_snapshot` returned.
+            tokenizer: what counts; None: the one that is named in the file, or that of a History if none is.
+
+        Raises:
+            OSError: the file cannot be read; FileNotFoundError: there is none.
+            CodecError: it is no snapshot, or is damaged; all of it is checked first.
+            TokenizerError: its tokenizer is none that comes with rolecore, such as that of a tokenizer.json; pass `tokenizer`.
+            MessageError: a message is not of the form a chat API takes.
+            ArgumentError: an argument is of a wrong kind.
+
+        Cost: O(bytes), and a count of all messages.
+        """
+    def save(
+        self,
+        /,
+        path: str | os.PathLike[str],
+        *,
+        session_id: str = ...,
+        role: str = ...,
+        summary: str | None = None,
+        vectors: numpy.typing.ArrayLike | None = None,
+        payload: typing_extensions.Buffer | None = None,
+    ) -> None:
+        """Write the messages and pins to a file as a snapshot: all of them, or nothing.
+
+        Args:
+            path: of the file. One that is there is replaced in one step, with a new file beside it that is complete and on disk; a
+                symbolic link is replaced, not followed.
+            session_id: the session's name. `load` leaves it in the file, as all that follows: `codec.open_snapshot` finds it there.
+            role: the role that the session is held with.
+            summary: what turns that were left out come to.
+            vectors: float32, shape (n, dim), or anything NumPy makes into it.
+            payload: bytes of your own, or any buffer.
+
+        Raises:
+            OSError: the file cannot be written. What was at `path` is still there, and no other file is left.
+            CodecError: what no snapshot can hold, as in `codec.encode_snapshot`; then nothing is written.
+            ArgumentError: an argument is of a wrong kind.
+
+        Cost: that of `codec.encode_snapshot`, then O(bytes) on disk without the GIL: others can use the history meanwhile.
+        """
     def to_messages(self, /) -> list[dict[str, typing.Any]]:
         """Return the messages as a new list of the very objects that were appended."""
     @property
@@ -375,6 +421,9 @@ class RollingWindow:
 class Snapshot:
     """A session that is read in place."""
     @property
+    def created_ms(self, /) -> int:
+        """When the session began, in milliseconds since 1970 UTC; 0 where that is unknown."""
+    @property
     def nbytes(self, /) -> int:
         """Bytes of the whole snapshot."""
     @property
@@ -386,6 +435,8 @@ class Snapshot:
     @property
     def session_id(self, /) -> str:
         """The session's name; empty where there is none."""
+    def sizes(self, /) -> dict[str, int]:
+        """Return how many bytes each field has that is there, by its name; those of turns are theirs to tell."""
     @property
     def summary(self, /) -> str | None:
         """What turns that were left out come to, or None."""
@@ -402,8 +453,8 @@ class Snapshot:
             tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.
 
         Raises:
-            CodecError: it is damaged. TokenizerError: its tokenizer is unknown here; name one. MessageError: a message is not of
-            the form a chat API takes.
+            CodecError: it is damaged. TokenizerError: its tokenizer is none that comes with rolecore; name one. A path that a snapshot
+            names is never opened. MessageError: a message is not of the form a chat API takes.
         """
     @property
     def tokenizer(self, /) -> str | None:
@@ -411,6 +462,9 @@ class Snapshot:
     @property
     def turns(self, /) -> Turns:
         """What was said, oldest first: a sequence of Turn."""
+    @property
+    def updated_ms(self, /) -> int:
+        """When it was last changed, in milliseconds since 1970 UTC; 0 where that is unknown."""
     @property
     def vectors(self, /) -> Any | None:
         """The vectors: a read-only float32 array of shape (n, dim), a view wherever the buffer lies right for it; or None."""
@@ -631,11 +685,38 @@ class Tokenizer:
         """
 
 @final
+class ToolCall:
+    """A tool call of a turn, read in place."""
+    @property
+    def arguments(self, /) -> str | None:
+        """The arguments as the model wrote them, or None."""
+    @property
+    def extra(self, /) -> str | None:
+        """All other keys of the call, as the text of a JSON object, or None."""
+    @property
+    def id(self, /) -> str | None:
+        """What the result names as its tool_call_id, or None."""
+    @property
+    def is_custom(self, /) -> bool:
+        """Whether it is a call of a custom tool, whose arguments are no JSON."""
+    @property
+    def name(self, /) -> str | None:
+        """The name of the function or custom tool, or None."""
+    def sizes(self, /) -> dict[str, int]:
+        """Return how many bytes each text has that is there, by its field."""
+
+@final
 class Turn:
     """A message of a snapshot, read in place."""
     @property
+    def extra(self, /) -> str | None:
+        """All other keys of the message, as the text of a JSON object, or None."""
+    @property
     def name(self, /) -> str | None:
         """The speaker's name, or None."""
+    @property
+    def parts(self, /) -> str | None:
+        """The content, where it is a list of parts: the text of a JSON array; else None."""
     @property
     def pinned(self, /) -> bool:
         """Whether the turn stays in every window."""
@@ -645,6 +726,8 @@ class Turn:
     @property
     def role(self, /) -> str:
         """Who speaks: "system", "developer", "user", "assistant" or "tool"."""
+    def sizes(self, /) -> dict[str, int]:
+        """Return how many bytes each text has that is there, by its field; those of calls are theirs to tell."""
     @property
     def text(self, /) -> str | None:
         """The content, where it is one text; else None."""
@@ -659,6 +742,9 @@ class Turn:
     @property
     def tool_call_id(self, /) -> str | None:
         """Which call a tool's turn answers, or None."""
+    @property
+    def tool_calls(self, /) -> tuple | None:
+        """An assistant's calls: a tuple of ToolCall, or None where there is no list of them."""
 
 @final
 class Turns:

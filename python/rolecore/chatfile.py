@@ -88,7 +88,7 @@ def read_chats(path: str) -> Iterator[Chat]:
         else:
             yield from _chats_of_document(read_bytes(path), name)
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
 def read_text(path: str) -> str:
@@ -112,7 +112,7 @@ def read_bytes(path: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
-        raise _unreadable(display_name(path), error) from error
+        raise unreadable(display_name(path), error) from error
 
 
 def size_bytes(path: str) -> int:
@@ -128,6 +128,11 @@ def display_name(path: str) -> str:
     return "stdin" if path == "-" else path
 
 
+def unreadable(name: str, error: OSError) -> ArgumentError:
+    """Return what says that a file cannot be read."""
+    return ArgumentError(f"{name}: cannot be read: {(error.strerror or type(error).__name__).lower()}")
+
+
 def dump_messages(messages: Iterable[Any], *, as_lines: bool) -> bytes:
     """Return messages as UTF-8 JSON, a list with one message a line, or as JSON Lines.
 
@@ -140,10 +145,6 @@ def dump_messages(messages: Iterable[Any], *, as_lines: bool) -> bytes:
         text = "[\n" + ",\n".join(rows) + "\n]\n"
     # A surrogate can only stand inside a JSON string, where Python's escape is JSON's.
     return text.encode("utf-8", "backslashreplace")
-
-
-def _unreadable(name: str, error: OSError) -> ArgumentError:
-    return ArgumentError(f"{name}: cannot be read: {(error.strerror or type(error).__name__).lower()}")
 
 
 def _decode(raw: bytes, name: str, offset: int) -> str:

@@ -1,4 +1,4 @@
-"""The command `rolecore`: fit a chat, count tokens, analyze logs, run the demo.
+"""The command `rolecore`: fit a chat, count tokens, analyze logs, inspect snapshots, run the demo.
 
 Thin: it reads arguments and maps errors to one sentence and an exit code. Exit codes: 0 done, 1 a verdict of the demo
 failed, 2 bad input, 130 interrupted, 141 the reader of our output went away.
@@ -32,6 +32,7 @@ examples:
   rolecore fit - --ratio 0.5 --query "the invoice" <chat.jsonl
   rolecore analyze chats.jsonl --budgets 4000,8000   what windows would have saved on your logs
   rolecore count README.md                        tokens of a text
+  rolecore inspect session.rcss                   what a snapshot holds and what takes the room
   rolecore demo                                   two recorded chats through the whole road, every claim checked
 
 Nothing is ever sent anywhere. `rolecore COMMAND --help` lists the options of a command.
@@ -89,6 +90,7 @@ def _parser() -> _Parser:
     _add_fit(commands)
     _add_analyze(commands)
     _add_count(commands)
+    _add_inspect(commands)
     _add_demo(commands)
     return parser
 
@@ -153,6 +155,28 @@ def _add_count(commands: argparse._SubParsersAction[_Parser]) -> None:
     count.add_argument("--messages", action="store_true", help="the files are chats: count what their requests cost")
     _add_tokenizer(count)
     count.set_defaults(run=_count)
+
+
+def _add_inspect(commands: argparse._SubParsersAction[_Parser]) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="what a snapshot holds, with sizes",
+        description="Check a snapshot and show it as a tree with sizes in bytes, which add up to the file's. "
+        "Nothing that was said is shown: of texts only their sizes, and the names of the session, its role, its "
+        "tokenizer, tools and calls.",
+    )
+    inspect.add_argument("file", metavar="FILE", help="what History.save wrote; it is mapped, and must stay as it is")
+    turns = inspect.add_mutually_exclusive_group()
+    turns.add_argument(
+        "--turns",
+        type=_from_zero,
+        default=10,
+        metavar="N",
+        help="most turns that are shown, as many from either end (default: %(default)s)",
+    )
+    turns.add_argument("--all", dest="turns", action="store_const", const=None, help="show all turns")
+    inspect.add_argument("--json", action="store_true", help="write the same as JSON")
+    inspect.set_defaults(run=_inspect)
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -280,6 +304,22 @@ def _count(args: argparse.Namespace) -> int:
         terminal.say(f"{tokens:>9} {path}" if args.files else str(tokens))
     if len(args.files) > 1:
         terminal.say(f"{total:>9} total")
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    import json
+
+    from rolecore import snapshot_tree
+
+    try:
+        told = snapshot_tree.describe(snapshot_tree.open_file(args.file), args.turns)
+    except OSError as error:
+        raise chatfile.unreadable(args.file, error) from error
+    if args.json:
+        terminal.say(json.dumps(told, indent=2))
+    else:
+        terminal.tree(snapshot_tree.rows(told))
     return 0
 
 

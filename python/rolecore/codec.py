@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rolecore._core import Snapshot, Turn, Turns, encode_snapshot, open_snapshot
+from rolecore._core import Snapshot, ToolCall, Turn, Turns, encode_snapshot, open_snapshot
 
-__all__ = ["Snapshot", "Turn", "Turns", "encode_snapshot", "open_snapshot"]
+__all__ = ["Snapshot", "ToolCall", "Turn", "Turns", "encode_snapshot", "open_snapshot"]
 
 Sequence.register(Turns)

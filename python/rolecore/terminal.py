@@ -1,4 +1,4 @@
-"""What the commands show while they work: tables and a progress bar, with rich on a terminal, plain lines otherwise."""
+"""What the commands show: tables, a tree, and progress while they work; with rich on a terminal, plain otherwise."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _BAR_CELLS = 30
 
 
 def say(line: str) -> None:
-    """Print a line on standard output."""
+    """Print a line on standard output; what its encoding lacks, as escapes."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
     print(line, flush=True)  # noqa: T201  this file is what prints
 
 
@@ -70,6 +72,29 @@ def _rich_table(columns: Sequence[str], left: int) -> Iterator[Callable[..., Non
         rich.add_column(column, justify="left" if i < left else "right")
     with Live(rich, console=Console(file=sys.stdout), refresh_per_second=12, vertical_overflow="visible"):
         yield rich.add_row
+
+
+def tree(rows: Iterable[tuple[int, str, int]]) -> None:
+    """Print rows of depth, label and bytes on standard output; the first is the root and has the most bytes."""
+    rows = iter(rows)
+    _, label, most = next(rows)
+    if not is_rich(sys.stdout):
+        width = len(f"{most:,}")
+        for depth, text, n_bytes in ((0, label, most), *rows):
+            say(f"{n_bytes:>{width},}  {'  ' * depth}{text}")
+        return
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def drawn(text: str, n_bytes: int) -> Text:
+        return Text.assemble(text, "  ", (f"{n_bytes:,} bytes", "cyan"))
+
+    nodes = [Tree(drawn(label, most))]
+    for depth, text, n_bytes in rows:
+        del nodes[depth:]
+        nodes.append(nodes[-1].add(drawn(text, n_bytes)))
+    Console(file=sys.stdout).print(nodes[0])
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 //! Arguments read from Python: what is wrong with one is an ArgumentError that names it, its type and what it must be.
 
+use std::path::PathBuf;
+
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyString, PyTuple};
@@ -46,6 +48,14 @@ pub(crate) fn strings<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Ve
         item.to_owned().cast_into::<PyString>().map_err(|_| wrong_kind(&item, &format!("{name}[{i}]"), "a str"))
     });
     checked.collect()
+}
+
+/// A path; what the caller's own `__fspath__` raises passes through.
+pub(crate) fn path(value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    value.extract().map_err(|error: PyErr| match error {
+        error if error.is_instance_of::<PyTypeError>(value.py()) => wrong_kind(value, "path", "a str or a path"),
+        error => error,
+    })
 }
 
 /// True or False.

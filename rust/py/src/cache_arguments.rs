@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use rolecore_core::cache::{MOST_DIM, Overrides, Policy, Scope, Value};
 
-use crate::arguments::{flag, float, kind, number_from, number_within, one_of, string, wrong_kind};
+use crate::arguments::{self, flag, float, kind, number_from, number_within, one_of, string, wrong_kind};
 use crate::errors::{ArgumentError, CacheError};
 use crate::text::bytes_of;
 
@@ -118,15 +117,7 @@ pub(crate) fn clock(given: Option<Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny
 
 /// A path; what the caller's own `__fspath__` raises passes through.
 pub(crate) fn path(given: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    let py = given.py();
-    given.extract().map_err(|error: PyErr| {
-        let is_refusal = error.is_instance_of::<PyTypeError>(py);
-        if is_refusal {
-            CacheError::new_err(format!("path is {}; it must be a str or a path", kind(given)))
-        } else {
-            error
-        }
-    })
+    refused(given.py(), arguments::path(given))
 }
 
 pub(crate) fn policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {

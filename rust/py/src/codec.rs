@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyString};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyTuple};
 use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView, Vectors};
 
-use crate::arguments::{kind, string};
+use crate::arguments::{flag, kind, string};
 use crate::buffers::{Owner, Stretch, written};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
+use crate::history_file;
 use crate::source::Source;
 use crate::told;
+use crate::tool_call;
 
 /// Return a session as bytes that `open_snapshot` reads in place.
 ///
@@ -94,8 +96,8 @@ pub(crate) fn encode_snapshot<'py>(
 /// cut while it is mapped ends the process, as with any mmap.
 #[pyfunction]
 #[pyo3(signature = (buffer: "typing_extensions.Buffer", *, copy: "bool | None" = None) -> "Snapshot")]
-pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Snapshot> {
-    let owner = Owner::of(buffer, copy)?;
+pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<&Bound<'_, PyAny>>) -> PyResult<Snapshot> {
+    let owner = Owner::of(buffer, copy.map(|copy| flag(copy, "copy")).transpose()?)?;
     View::open(owner.bytes()).map_err(CoreError)?;
     Ok(Snapshot { owner: Arc::new(owner) })
 }
@@ -138,6 +140,18 @@ impl Snapshot {
         self.read(View::summary)
     }
 
+    /// When the session began, in milliseconds since 1970 UTC; 0 where that is unknown.
+    #[getter]
+    fn created_ms(&self) -> PyResult<i64> {
+        self.read(View::created_ms)
+    }
+
+    /// When it was last changed, in milliseconds since 1970 UTC; 0 where that is unknown.
+    #[getter]
+    fn updated_ms(&self) -> PyResult<i64> {
+        self.read(View::updated_ms)
+    }
+
     /// What was said, oldest first: a sequence of Turn.
     #[getter]
     fn turns(&self) -> PyResult<Turns> {
@@ -152,7 +166,9 @@ impl Snapshot {
         let numpy = py.import(intern!(py, "numpy"))?;
         let numbers =
             numpy.call_method1(intern!(py, "frombuffer"), (Stretch::of(&self.owner, vectors.bytes), "<f4"))?;
-        let array = numbers.call_method1(intern!(py, "reshape"), (-1, vectors.dim))?;
+        // Not -1 for NumPy to work out: of no numbers in rows of none it makes nothing.
+        let n_rows = (vectors.bytes.len() / size_of::<f32>()).checked_div(vectors.dim as usize).unwrap_or(0);
+        let array = numbers.call_method1(intern!(py, "reshape"), (n_rows, vectors.dim))?;
         if vectors.is_aligned_to(size_of::<f32>()) {
             return Ok(Some(array));
         }
@@ -212,24 +228,17 @@ impl Snapshot {
     ///     tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.
     ///
     /// Raises:
-    ///     CodecError: it is damaged. TokenizerError: its tokenizer is unknown here; name one. MessageError: a message is not of
-    ///     the form a chat API takes.
+    ///     CodecError: it is damaged. TokenizerError: its tokenizer is none that comes with rolecore; name one. A path that a snapshot
+    ///     names is never opened. MessageError: a message is not of the form a chat API takes.
     #[pyo3(signature = (*, tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None) -> "History")]
     fn to_history<'py>(&self, py: Python<'py>, tokenizer: Option<&Bound<'py, PyAny>>) -> PyResult<History> {
-        let own = self.tokenizer()?.map(|name| PyString::new(py, name).into_any());
-        let history = History::new(None, tokenizer.or(own.as_ref()), py)?;
-        let mut run = Vec::new();
-        let mut is_pinned = false;
-        for turn in self.read(View::turns)?.iter() {
-            let turn = turn.map_err(CoreError)?;
-            if turn.is_pinned().map_err(CoreError)? != is_pinned {
-                history.append_all(py, std::mem::take(&mut run), is_pinned)?;
-                is_pinned = !is_pinned;
-            }
-            run.push(told::message(py, &turn)?.into_any());
-        }
-        history.append_all(py, run, is_pinned)?;
-        Ok(history)
+        history_file::of_snapshot(py, &View::open(self.owner.bytes()).map_err(CoreError)?, tokenizer)
+    }
+
+    /// Return how many bytes each field has that is there, by its name; those of turns are theirs to tell.
+    #[pyo3(signature = () -> "dict[str, int]")]
+    fn sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        tool_call::sizes_of_snapshot(py, &self.read(|view| Ok(*view))?)
     }
 
     /// Bytes of the whole snapshot.
@@ -275,7 +284,10 @@ impl Turns {
             }
             return Ok(all.into_any());
         }
-        let at: isize = index.extract()?;
+        let at: isize = index.extract().map_err(|error: PyErr| match error {
+            error if !error.is_instance_of::<PyOverflowError>(py) => error,
+            _ => PyIndexError::new_err("index is out of range: no snapshot has 2**63 turns"),
+        })?;
         let place = if at < 0 { self.len.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
         let place = place.filter(|&place| place < self.len).ok_or_else(|| {
             PyIndexError::new_err(format!("index {at} is out of range: the snapshot has {} turns", self.len))
@@ -318,6 +330,12 @@ impl Turn {
         self.read(TurnView::text)
     }
 
+    /// The content, where it is a list of parts: the text of a JSON array; else None.
+    #[getter]
+    fn parts(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::parts)
+    }
+
     /// The speaker's name, or None.
     #[getter]
     fn name(&self) -> PyResult<Option<&str>> {
@@ -336,6 +354,18 @@ impl Turn {
         self.read(TurnView::tool_call_id)
     }
 
+    /// An assistant's calls: a tuple of ToolCall, or None where there is no list of them.
+    #[getter]
+    fn tool_calls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        tool_call::of_turn(py, &self.owner, self.index, &self.read(|turn| Ok(*turn))?)
+    }
+
+    /// All other keys of the message, as the text of a JSON object, or None.
+    #[getter]
+    fn extra(&self) -> PyResult<Option<&str>> {
+        self.read(TurnView::extra)
+    }
+
     /// Tokens, as the session's tokenizer counts them with the message's frame; 0 where nobody counted.
     #[getter]
     fn tokens(&self) -> PyResult<u32> {
@@ -352,6 +382,12 @@ impl Turn {
     #[getter]
     fn time_ms(&self) -> PyResult<i64> {
         self.read(TurnView::time_ms)
+    }
+
+    /// Return how many bytes each text has that is there, by its field; those of calls are theirs to tell.
+    #[pyo3(signature = () -> "dict[str, int]")]
+    fn sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        tool_call::sizes_of_turn(py, &self.read(|turn| Ok(*turn))?)
     }
 
     /// Return the message as it was encoded: content, tool calls, unknown keys and all.

@@ -8,20 +8,21 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PySlice};
 use rolecore_core::{
     Counted, FitOptions, History as CoreHistory, Message, OnOrphans, Summary as Kind, Tokenizer as CoreTokenizer, Unit,
-    Window as CoreWindow,
 };
 
-use crate::arguments::{share, string, whole_number};
+use crate::arguments::{self, share, string, whole_number};
+use crate::cache_arguments::Name;
+use crate::codec::encode_snapshot;
 use crate::embedder::{Embedded, Embedder};
 use crate::errors::CoreError;
+use crate::history_file;
 use crate::message::{parse, parse_all};
 use crate::options::{
     keep_last, kind_of_summary, on_orphans, pin, shrink_tool_outputs, smaller_budget, start_with_user, unit,
 };
-use crate::summary::{Answer, ask};
 use crate::text::text_of;
 use crate::tokens::resolve;
-use crate::told::is_plain;
+use crate::told::nulls_of_plain;
 use crate::window::{Summary, Window};
 
 /// Above this much text, or this many messages, work is done with the GIL released: below it, releasing costs more.
@@ -53,24 +54,28 @@ pub(crate) struct History {
 pub(crate) struct State {
     pub(crate) core: CoreHistory,
     pub(crate) objects: Vec<Py<PyAny>>,
-    /// Which of them are more than what the core keeps.
+    /// Which of them are more than what the core keeps and `nulls`.
     pub(crate) rich: Vec<usize>,
+    /// Of each, which keys are null, a bit each; 0 for those that are rich.
+    pub(crate) nulls: Vec<u8>,
     pub(crate) embedded: Option<Embedded>,
 }
 
 /// A message as it was given.
 struct Object {
     given: Py<PyAny>,
-    is_plain: bool,
+    /// None: it is rich.
+    nulls: Option<u8>,
 }
 
 impl State {
     fn push_all(&mut self, counted: Vec<(Counted, Object)>, pin: bool) {
         for (message, object) in counted {
             self.core.push(message, pin);
-            if !object.is_plain {
+            if object.nulls.is_none() {
                 self.rich.push(self.objects.len());
             }
+            self.nulls.push(object.nulls.unwrap_or(0));
             self.objects.push(object.given);
         }
     }
@@ -93,11 +98,7 @@ impl History {
             Some(given) => resolve(given)?,
             None => py.detach(|| CoreTokenizer::named("o200k_base")).map_err(CoreError)?,
         };
-        let core = CoreHistory::new(Arc::clone(&tokenizer));
-        let history = Self {
-            tokenizer,
-            state: Mutex::new(State { core, objects: Vec::new(), rich: Vec::new(), embedded: None }),
-        };
+        let history = Self::empty(tokenizer);
         if let Some(messages) = messages {
             history.extend(messages)?;
         }
@@ -257,6 +258,76 @@ impl History {
         Window::of_chosen(py, &chosen, kept, summary)
     }
 
+    /// Write the messages and pins to a file as a snapshot: all of them, or nothing.
+    ///
+    /// Args:
+    ///     path: of the file. One that is there is replaced in one step, with a new file beside it that is complete and on disk; a
+    ///         symbolic link is replaced, not followed.
+    ///     session_id: the session's name. `load` leaves it in the file, as all that follows: `codec.open_snapshot` finds it there.
+    ///     role: the role that the session is held with.
+    ///     summary: what turns that were left out come to.
+    ///     vectors: float32, shape (n, dim), or anything NumPy makes into it.
+    ///     payload: bytes of your own, or any buffer.
+    ///
+    /// Raises:
+    ///     OSError: the file cannot be written. What was at `path` is still there, and no other file is left.
+    ///     CodecError: what no snapshot can hold, as in `codec.encode_snapshot`; then nothing is written.
+    ///     ArgumentError: an argument is of a wrong kind.
+    ///
+    /// Cost: that of `codec.encode_snapshot`, then O(bytes) on disk without the GIL: others can use the history meanwhile.
+    #[pyo3(
+        signature = (
+            path: "str | os.PathLike[str]",
+            *,
+            session_id: "str" = Name(None),
+            role: "str" = Name(None),
+            summary: "str | None" = None,
+            vectors: "numpy.typing.ArrayLike | None" = None,
+            payload: "typing_extensions.Buffer | None" = None
+        ) -> "None",
+        text_signature = "($self, path, *, session_id='', role='', summary=None, vectors=None, payload=None)"
+    )]
+    fn save<'py>(
+        slf: &Bound<'py, Self>,
+        path: &Bound<'py, PyAny>,
+        session_id: Name<'_, 'py>,
+        role: Name<'_, 'py>,
+        summary: Option<&Bound<'py, PyAny>>,
+        vectors: Option<&Bound<'py, PyAny>>,
+        payload: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let path = arguments::path(path)?;
+        let snapshot = encode_snapshot(slf.as_any(), session_id, role, summary, vectors, payload)?;
+        history_file::write(&path, &snapshot)
+    }
+
+    /// Return the messages and pins of a snapshot in a file as a History, counted anew.
+    ///
+    /// Args:
+    ///     path: of the file that `save` wrote, or any that holds what `codec.encode_snapshot` returned.
+    ///     tokenizer: what counts; None: the one that is named in the file, or that of a History if none is.
+    ///
+    /// Raises:
+    ///     OSError: the file cannot be read; FileNotFoundError: there is none.
+    ///     CodecError: it is no snapshot, or is damaged; all of it is checked first.
+    ///     TokenizerError: its tokenizer is none that comes with rolecore, such as that of a tokenizer.json; pass `tokenizer`.
+    ///     MessageError: a message is not of the form a chat API takes.
+    ///     ArgumentError: an argument is of a wrong kind.
+    ///
+    /// Cost: O(bytes), and a count of all messages.
+    #[staticmethod]
+    #[pyo3(
+        signature = (
+            path: "str | os.PathLike[str]",
+            *,
+            tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None
+        ) -> "History",
+        text_signature = "(path, *, tokenizer=None)"
+    )]
+    fn load(path: &Bound<'_, PyAny>, tokenizer: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        history_file::load(path.py(), &arguments::path(path)?, tokenizer)
+    }
+
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.lock(py)?.objects.len())
     }
@@ -309,11 +380,17 @@ impl History {
 }
 
 impl History {
+    pub(crate) fn empty(tokenizer: Arc<CoreTokenizer>) -> Self {
+        let core = CoreHistory::new(Arc::clone(&tokenizer));
+        let state = State { core, objects: Vec::new(), rich: Vec::new(), nulls: Vec::new(), embedded: None };
+        Self { tokenizer, state: Mutex::new(state) }
+    }
+
     /// Counts all messages, then appends them in one go: either all or, when one is refused, none.
     pub(crate) fn push_all(&self, py: Python<'_>, parsed: Vec<(Message, Py<PyAny>)>, pin: bool) -> PyResult<()> {
         let object = |(message, given): (Message, Py<PyAny>)| {
-            let is_plain = is_plain(given.bind(py), &message)?;
-            Ok((message, Object { given, is_plain }))
+            let nulls = nulls_of_plain(given.bind(py), &message)?;
+            Ok((message, Object { given, nulls }))
         };
         let parsed = parsed.into_iter().map(object).collect::<PyResult<Vec<_>>>()?;
         let bytes: usize = parsed.iter().map(|(message, _)| message.text_bytes()).sum();
@@ -333,45 +410,6 @@ impl History {
     fn count_all(&self, parsed: Vec<(Message, Object)>) -> PyResult<Vec<(Counted, Object)>> {
         let count = |(message, object)| Ok((Counted::new(message, &self.tokenizer).map_err(CoreError)?, object));
         parsed.into_iter().map(count).collect()
-    }
-
-    /// Adds the caller's summary, or the extractive one where that fails, to a window that has room for it.
-    fn add_summary(
-        &self,
-        summary: &Bound<'_, PyAny>,
-        options: &FitOptions<'_>,
-        chosen: &mut CoreWindow,
-    ) -> PyResult<Summary> {
-        let py = summary.py();
-        if options.summary == Kind::Extractive {
-            let is_folded = chosen.entries.iter().any(|entry| entry.index().is_none());
-            return Ok(Summary { by: is_folded.then_some("extractive"), fallback: None });
-        }
-        if chosen.summary_room == 0 {
-            return Ok(Summary::default());
-        }
-        let (dropped, max_tokens) = {
-            let state = self.lock(py)?;
-            let dropped: Vec<Py<PyAny>> =
-                state.core.left_out(chosen).into_iter().map(|index| state.objects[index].clone_ref(py)).collect();
-            (dropped, state.core.summary_tokens(chosen))
-        };
-        if dropped.is_empty() {
-            return Ok(Summary::default());
-        }
-        let (text, mut fallback) = match ask(summary, dropped, max_tokens)? {
-            Answer::Text(text) => (Some(text), None),
-            Answer::Nothing(why) => (None, Some(why)),
-        };
-        let state = self.lock(py)?;
-        if let Some(text) = &text {
-            if state.core.add_summary(chosen, options, Some(text)) {
-                return Ok(Summary { by: Some("callable"), fallback });
-            }
-            fallback = Some("returned nothing that fits".to_owned());
-        }
-        let is_added = state.core.add_summary(chosen, options, None);
-        Ok(Summary { by: is_added.then_some("extractive"), fallback })
     }
 
     /// The lock if it is free.

@@ -17,6 +17,7 @@ mod errors;
 mod gate;
 mod hashing;
 mod history;
+mod history_file;
 mod memory;
 mod message;
 mod options;
@@ -31,6 +32,7 @@ mod summary;
 mod text;
 mod tokens;
 mod told;
+mod tool_call;
 mod tools;
 mod vector;
 mod window;
@@ -67,6 +69,8 @@ mod _core {
     use crate::stream::TokenStream;
     #[pymodule_export]
     use crate::tokens::{Tokenizer, tokenizer};
+    #[pymodule_export]
+    use crate::tool_call::ToolCall;
     #[pymodule_export]
     use crate::window::Window;
 

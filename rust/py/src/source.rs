@@ -17,6 +17,8 @@ pub(crate) enum Source<'a> {
         len: usize,
         /// Those others, each in its place; short of them where there are none after it.
         told: &'a [Option<Box<Told>>],
+        /// Which keys are null, of each of the rest.
+        nulls: &'a [u8],
     },
 }
 
@@ -36,11 +38,15 @@ impl Source<'_> {
         }
     }
 
-    /// The history that has all there is of a message.
+    /// The history, if it has all there is of a message.
     #[inline]
     fn plain_history(&self, index: usize) -> Option<&History> {
         match self {
-            Self::History { core, told, .. } if !matches!(told.get(index), Some(Some(_))) => Some(core),
+            Self::History { core, told, nulls, .. }
+                if nulls[index] == 0 && !matches!(told.get(index), Some(Some(_))) =>
+            {
+                Some(core)
+            }
             _ => None,
         }
     }
@@ -57,12 +63,12 @@ impl Turns for Source<'_> {
     fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
         match self {
             Self::Messages(told) => Ok(told[index].turn(0, false)),
-            Self::History { core, told, .. } => match told.get(index) {
+            Self::History { core, told, nulls, .. } => match told.get(index) {
                 Some(Some(told)) => {
                     let tokens = u32::try_from(core.message_tokens(index)).unwrap_or(0);
                     Ok(told.turn(tokens, core.is_pinned(index)))
                 }
-                _ => core.turn(index),
+                _ => Ok(TurnParts { nulls: nulls[index], ..core.turn(index)? }),
             },
         }
     }
@@ -115,6 +121,6 @@ impl PyHistory {
         }
         let state = self.lock(py)?;
         // What was there then is still there: messages are only appended.
-        f(&Source::History { core: &state.core, len, told: &told })
+        f(&Source::History { core: &state.core, len, told: &told, nulls: &state.nulls })
     }
 }

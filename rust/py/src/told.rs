@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyString};
-use rolecore_core::codec::{ToolCall, ToolCallParts, Turn, TurnParts};
+use rolecore_core::codec::{NULLABLE, ToolCall, ToolCallParts, Turn, TurnParts};
 use rolecore_core::{Message, Part, Role};
 
 use crate::arguments::kind;
@@ -22,6 +22,8 @@ pub(crate) struct Told {
     calls: Option<Vec<ToldCall>>,
     tool_call_id: Option<PyBackedStr>,
     extra: Option<String>,
+    /// Which keys are null, a bit each.
+    nulls: u8,
 }
 
 struct ToldCall {
@@ -48,11 +50,18 @@ impl Told {
             calls: None,
             tool_call_id: None,
             extra: None,
+            nulls: 0,
         };
         let mut others = Others::default();
         for (key, value) in dict.iter() {
             let key = place.key(&key)?;
             let text = value.cast::<PyString>().ok();
+            if value.is_none()
+                && let Some(number) = key.to_str().ok().and_then(|key| NULLABLE.iter().position(|&known| known == key))
+            {
+                told.nulls |= 1 << number;
+                continue;
+            }
             let field = match (key.to_str().unwrap_or_default(), text) {
                 ("role", Some(text)) => {
                     role = text.to_str().ok().and_then(Role::parse);
@@ -98,6 +107,7 @@ impl Told {
             tokens,
             is_pinned,
             time_ms: 0,
+            nulls: self.nulls,
         }
     }
 
@@ -219,44 +229,51 @@ impl<'py> Others<'py> {
     }
 }
 
-/// Whether a message is no more than what the core keeps of it: one text or none, and calls of functions in the usual form.
-pub(crate) fn is_plain(object: &Bound<'_, PyAny>, message: &Message) -> PyResult<bool> {
-    let Ok(dict) = object.cast::<PyDict>() else { return Ok(false) };
-    let py = object.py();
-    let mut n_keys = 1;
-    for (key, is_kept) in [
-        (intern!(py, "content"), matches!(message.parts.as_slice(), [Part::Text(_)])),
-        (intern!(py, "name"), message.name.is_some()),
-        (intern!(py, "refusal"), message.refusal.is_some()),
-        (intern!(py, "tool_call_id"), message.tool_call_id.is_some()),
-    ] {
-        if !is_kept {
-            continue;
-        }
+/// Which keys of a message are null, a bit each, if for the rest it is no more than what the core keeps of it: one text or none, and calls
+/// of functions in the usual form.
+pub(crate) fn nulls_of_plain(object: &Bound<'_, PyAny>, message: &Message) -> PyResult<Option<u8>> {
+    let Ok(dict) = object.cast::<PyDict>() else { return Ok(None) };
+    let Message { role: _, name, parts, refusal, tool_calls, tool_call_id } = message;
+    let has_text = matches!(parts.as_slice(), [Part::Text(_)]);
+    if !has_text && !parts.is_empty() {
+        return Ok(None);
+    }
+    // In the order of the bits; calls are looked at apart.
+    let kept = [has_text, name.is_some(), refusal.is_some(), !tool_calls.is_empty(), tool_call_id.is_some()];
+    let (mut n_keys, mut nulls) = (1, 0);
+    for (number, (key, is_kept)) in NULLABLE.iter().zip(kept).enumerate() {
+        let Some(value) = dict.get_item(PyString::intern(object.py(), key))? else { continue };
         n_keys += 1;
-        let value = dict.get_item(key)?;
-        // A lone surrogate is another character by now.
-        if !value.is_some_and(|value| value.cast::<PyString>().is_ok_and(|text| text.to_str().is_ok())) {
+        if value.is_none() {
+            nulls |= 1 << number;
+        } else if is_kept {
+            let is_usual = match value.cast::<PyString>() {
+                // A lone surrogate is another character by now.
+                Ok(text) => text.to_str().is_ok(),
+                Err(_) => has_usual_calls(&value)?,
+            };
+            if !is_usual {
+                return Ok(None);
+            }
+        } else {
+            return Ok(None);
+        }
+    }
+    Ok((dict.len() == n_keys).then_some(nulls))
+}
+
+/// Whether a value is a list of calls of functions in the usual form with nothing else in it.
+fn has_usual_calls(calls: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Ok(calls) = calls.cast::<PyList>() else { return Ok(false) };
+    for call in calls.iter() {
+        let Ok(call) = call.cast_into::<PyDict>() else { return Ok(false) };
+        let usual = UsualCall::of(&call)?.filter(|usual| usual.kind == "function" && call.len() == 3);
+        let Some(UsualCall { id, name, arguments, .. }) = usual else { return Ok(false) };
+        if ![id, name, arguments].iter().all(|text| text.to_str().is_ok()) {
             return Ok(false);
         }
     }
-    if message.parts.len() > 1 {
-        return Ok(false);
-    }
-    if !message.tool_calls.is_empty() {
-        n_keys += 1;
-        let calls = dict.get_item(intern!(py, "tool_calls"))?;
-        let Some(Ok(calls)) = calls.map(Bound::cast_into::<PyList>) else { return Ok(false) };
-        for call in calls.iter() {
-            let Ok(call) = call.cast_into::<PyDict>() else { return Ok(false) };
-            let usual = UsualCall::of(&call)?.filter(|usual| usual.kind == "function" && call.len() == 3);
-            let Some(UsualCall { id, name, arguments, .. }) = usual else { return Ok(false) };
-            if ![id, name, arguments].iter().all(|text| text.to_str().is_ok()) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(dict.len() == n_keys)
+    Ok(true)
 }
 
 /// The message that a turn was made of.
@@ -266,6 +283,14 @@ pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'
         text.map_err(CoreError)?.map_or(Ok(()), |text| dict.set_item(key, text))
     };
     dict.set_item(intern!(py, "role"), turn.role().map_err(CoreError)?.as_str())?;
+    let nulls = turn.nulls().map_err(CoreError)?;
+    if nulls != 0 {
+        for (number, key) in NULLABLE.iter().enumerate() {
+            if nulls & 1 << number != 0 {
+                dict.set_item(PyString::intern(py, key), py.None())?;
+            }
+        }
+    }
     put(intern!(py, "content"), turn.text())?;
     if let Some(parts) = turn.parts().map_err(CoreError)? {
         dict.set_item(intern!(py, "content"), loads(py, parts, "parts")?)?;

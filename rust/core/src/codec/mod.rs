@@ -1,6 +1,7 @@
 //! Sessions as bytes that are read in place, in the `FlatBuffers` format: fbs/snapshot.fbs.
 
 mod encode;
+mod file;
 mod format;
 mod layout;
 mod pen;
@@ -10,6 +11,7 @@ mod view;
 mod writer;
 
 pub use encode::{PlainTurn, SnapshotParts, ToolCallParts, TurnParts, Turns};
+pub use file::read;
 pub use format::{NULLABLE, VERSION};
 pub use pen::Byte;
 pub use verify::verify;
