@@ -1,5 +1,6 @@
-//! Sessions as bytes that are read in place, in the `FlatBuffers` format: fbs/snapshot.fbs.
+//! Sessions, and entries of a cache, as bytes that are read in place, in the `FlatBuffers` format: fbs/.
 
+mod cache_entry;
 mod encode;
 mod format;
 mod layout;
@@ -9,6 +10,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub(crate) use cache_entry::{CacheEntry, CacheEntryParts, ENTRY_ALIGN};
 pub use encode::{PlainTurn, SnapshotParts, ToolCallParts, TurnParts, Turns};
 pub use format::{NULLABLE, VERSION};
 pub use pen::Byte;
