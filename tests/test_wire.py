@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SCHEMAS = sorted((ROOT / "fbs").glob("*.fbs"))
 IDENTIFIER = r'^file_identifier "(\w{4})";$'
-SCALARS = {"bool", "ubyte", "ushort", "uint", "long", "float", "double"}
+SCALARS = {"bool", "ubyte", "ushort", "uint", "long", "ulong", "float", "double"}
 DECLARATION = re.compile(r"(?:///(?P<comment>.*)\n)?(?P<kind>enum|table) (?P<name>\w+)[^{]*\{(?P<body>[^}]*)\}")
 FIELD = re.compile(
     r"(?:^ *///(?P<comment>.*)\n)?^ *(?P<name>\w+): (?P<type>[\w\[\]]+)(?: = (?P<default>[\w.]+))?[^;\n]*;$",
@@ -107,8 +107,10 @@ def test_comment_says_since_when_and_whether_it_may_be_absent(path: Path) -> Non
 def test_time_says_its_unit_and_what_zero_means(path: Path) -> None:
     for field in read(path).fields():
         assert (field.type == "long") == field.name.endswith("_ms"), field
-        if field.name.endswith("_ms"):
-            assert "in milliseconds since 1970 UTC; 0: " in field.comment, field
+        assert (field.type == "ulong") == field.name.endswith("_ns"), field
+        for unit, name in (("_ms", "milliseconds"), ("_ns", "nanoseconds")):
+            if field.name.endswith(unit):
+                assert f"in {name} since 1970 UTC; 0: " in field.comment, field
 
 
 @each_schema
@@ -196,21 +198,24 @@ def default(module: ModuleType, field: Field) -> object:
 
 def test_cache_entry_comes_back_as_it_was_written() -> None:
     builder = flatbuffers.Builder()
-    key, value = builder.CreateString("灯笼"), builder.CreateByteVector(b"\0\xff")
+    alone = "灯笼\ud800".encode("utf-8", "surrogatepass")
+    key, value = builder.CreateByteVector(alone), builder.CreateByteVector(b"\0\xff")
     vector = builder.CreateNumpyVector(np.array([0.6, 0.8], np.float32))
     cache_entry.CacheEntryStart(builder)
     cache_entry.CacheEntryAddKey(builder, key)
-    cache_entry.CacheEntryAddValueBytes(builder, value)
+    cache_entry.CacheEntryAddValue(builder, value)
     cache_entry.CacheEntryAddVector(builder, vector)
-    cache_entry.CacheEntryAddDeadlineMs(builder, 1_700_000_000_000)
+    cache_entry.CacheEntryAddDeadlineNs(builder, 2**64 - 1)
+    cache_entry.CacheEntryAddAge(builder, 7)
     builder.Finish(cache_entry.CacheEntryEnd(builder), file_identifier=b"RCCE")
 
     entry = cache_entry.CacheEntry.GetRootAs(bytes(builder.Output()))
-    assert (entry.Version(), entry.Key(), entry.ValueText()) == (1, "灯笼".encode(), None)
-    assert entry.ValueBytesAsNumpy().tobytes() == b"\0\xff"
+    assert (entry.Version(), entry.KeyAsNumpy().tobytes(), entry.ValueIsText()) == (1, alone, False)
+    assert entry.ValueAsNumpy().tobytes() == b"\0\xff"
     assert entry.VectorAsNumpy().tolist() == np.array([0.6, 0.8], np.float32).tolist()
-    assert (entry.Tenant(), entry.ModelId(), entry.Cost()) == (None, None, 1.0)
-    assert (entry.DeadlineMs(), entry.IsPinned()) == (1_700_000_000_000, False)
+    assert (entry.TenantIsNone(), entry.ModelIdIsNone(), entry.Cost()) == (True, True, 1.0)
+    assert (entry.DeadlineNs(), entry.IsPinned(), entry.IsMain()) == (2**64 - 1, False, False)
+    assert (entry.Age(), entry.Uses(), entry.Priority()) == (7, 0, 0.0)
 
 
 def test_task_comes_back_as_it_was_written() -> None:

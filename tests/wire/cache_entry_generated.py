@@ -6,7 +6,7 @@ import flatbuffers
 from flatbuffers.compat import import_numpy
 np = import_numpy()
 
-# An entry. Root; file identifier "RCCE". Since 1.
+# An entry. Its texts are UTF-8, in which a lone surrogate is written as its three bytes; that is why none is a string. Root; file identifier "RCCE". Since 1.
 class CacheEntry(object):
     __slots__ = ['_tab']
 
@@ -37,51 +37,71 @@ class CacheEntry(object):
             return self._tab.Get(flatbuffers.number_types.Uint16Flags, o + self._tab.Pos)
         return 1
 
-    # What it is put in under. Optional: absent, it is empty. Since 1.
+    # What it is put in under: a text. Optional: absent, it is empty. Since 1.
     # CacheEntry
-    def Key(self):
+    def Key(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
-        if o != 0:
-            return self._tab.String(o + self._tab.Pos)
-        return None
-
-    # The value, where it is a text. Optional. Since 1.
-    # CacheEntry
-    def ValueText(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
-        if o != 0:
-            return self._tab.String(o + self._tab.Pos)
-        return None
-
-    # The value, where it is bytes. Optional: with neither there is no value; with both, a reader refuses the entry. Since 1.
-    # CacheEntry
-    def ValueBytes(self, j):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
         if o != 0:
             a = self._tab.Vector(o)
             return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
         return 0
 
     # CacheEntry
-    def ValueBytesAsNumpy(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+    def KeyAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
         if o != 0:
             return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
         return 0
 
     # CacheEntry
-    def ValueBytesLength(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+    def KeyLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
         if o != 0:
             return self._tab.VectorLen(o)
         return 0
 
     # CacheEntry
-    def ValueBytesIsNone(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+    def KeyIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
         return o == 0
 
-    # The vector, at unit length, little-endian. Optional. Since 1.
+    # The value. Optional: absent, there is none. Since 1.
+    # CacheEntry
+    def Value(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # CacheEntry
+    def ValueAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # CacheEntry
+    def ValueLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # CacheEntry
+    def ValueIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        return o == 0
+
+    # Whether the value is a text and not any bytes; without a value a reader refuses it. Since 1.
+    # CacheEntry
+    def ValueIsText(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
+    # The vector, at unit length, little-endian. Absent: there is none, or it is kept beside the entry, as in a cache's snapshot. Since 1.
     # CacheEntry
     def Vector(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
@@ -109,21 +129,61 @@ class CacheEntry(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
         return o == 0
 
-    # Whose it is. Optional: absent, it is empty. Since 1.
+    # Whose it is: a text. Optional: absent, it is empty. Since 1.
     # CacheEntry
-    def Tenant(self):
+    def Tenant(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
         if o != 0:
-            return self._tab.String(o + self._tab.Pos)
-        return None
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
 
-    # What made the vector. Optional: absent, it is empty. Since 1.
     # CacheEntry
-    def ModelId(self):
+    def TenantAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # CacheEntry
+    def TenantLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # CacheEntry
+    def TenantIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        return o == 0
+
+    # What made the vector: a text. Optional: absent, it is empty. Since 1.
+    # CacheEntry
+    def ModelId(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
         if o != 0:
-            return self._tab.String(o + self._tab.Pos)
-        return None
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # CacheEntry
+    def ModelIdAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # CacheEntry
+    def ModelIdLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # CacheEntry
+    def ModelIdIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
+        return o == 0
 
     # What a hit saves, in tokens or milliseconds, whichever the cache is told in; 0 or more. Since 1.
     # CacheEntry
@@ -133,12 +193,12 @@ class CacheEntry(object):
             return self._tab.Get(flatbuffers.number_types.Float64Flags, o + self._tab.Pos)
         return 1.0
 
-    # When its time is over, in milliseconds since 1970 UTC; 0: never. Since 1.
+    # When its time is over, in nanoseconds since 1970 UTC; 0: never. Since 1.
     # CacheEntry
-    def DeadlineMs(self):
+    def DeadlineNs(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
         if o != 0:
-            return self._tab.Get(flatbuffers.number_types.Int64Flags, o + self._tab.Pos)
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
     # Whether it is never evicted. Since 1.
@@ -149,8 +209,40 @@ class CacheEntry(object):
             return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
         return False
 
+    # Its place among all entries of its cache by when they were put in, the oldest 0. Since 1.
+    # CacheEntry
+    def Age(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # How often it was used, as far as the policy of its cache counts: s3fifo and gdsf do. Since 1.
+    # CacheEntry
+    def Uses(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(26))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Whether it is in the main queue of the policy s3fifo. Since 1.
+    # CacheEntry
+    def IsMain(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(28))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
+    # How far it is above the level of the policy gdsf; 0 or more. Since 1.
+    # CacheEntry
+    def Priority(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Float64Flags, o + self._tab.Pos)
+        return 0.0
+
 def CacheEntryStart(builder):
-    builder.StartObject(10)
+    builder.StartObject(14)
 
 def CacheEntryAddVersion(builder, version):
     builder.PrependUint16Slot(0, version, 1)
@@ -158,14 +250,17 @@ def CacheEntryAddVersion(builder, version):
 def CacheEntryAddKey(builder, key):
     builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(key), 0)
 
-def CacheEntryAddValueText(builder, valueText):
-    builder.PrependUOffsetTRelativeSlot(2, flatbuffers.number_types.UOffsetTFlags.py_type(valueText), 0)
-
-def CacheEntryAddValueBytes(builder, valueBytes):
-    builder.PrependUOffsetTRelativeSlot(3, flatbuffers.number_types.UOffsetTFlags.py_type(valueBytes), 0)
-
-def CacheEntryStartValueBytesVector(builder, numElems):
+def CacheEntryStartKeyVector(builder, numElems):
     return builder.StartVector(1, numElems, 1)
+
+def CacheEntryAddValue(builder, value):
+    builder.PrependUOffsetTRelativeSlot(2, flatbuffers.number_types.UOffsetTFlags.py_type(value), 0)
+
+def CacheEntryStartValueVector(builder, numElems):
+    return builder.StartVector(1, numElems, 1)
+
+def CacheEntryAddValueIsText(builder, valueIsText):
+    builder.PrependBoolSlot(3, valueIsText, 0)
 
 def CacheEntryAddVector(builder, vector):
     builder.PrependUOffsetTRelativeSlot(4, flatbuffers.number_types.UOffsetTFlags.py_type(vector), 0)
@@ -176,17 +271,35 @@ def CacheEntryStartVectorVector(builder, numElems):
 def CacheEntryAddTenant(builder, tenant):
     builder.PrependUOffsetTRelativeSlot(5, flatbuffers.number_types.UOffsetTFlags.py_type(tenant), 0)
 
+def CacheEntryStartTenantVector(builder, numElems):
+    return builder.StartVector(1, numElems, 1)
+
 def CacheEntryAddModelId(builder, modelId):
     builder.PrependUOffsetTRelativeSlot(6, flatbuffers.number_types.UOffsetTFlags.py_type(modelId), 0)
+
+def CacheEntryStartModelIdVector(builder, numElems):
+    return builder.StartVector(1, numElems, 1)
 
 def CacheEntryAddCost(builder, cost):
     builder.PrependFloat64Slot(7, cost, 1.0)
 
-def CacheEntryAddDeadlineMs(builder, deadlineMs):
-    builder.PrependInt64Slot(8, deadlineMs, 0)
+def CacheEntryAddDeadlineNs(builder, deadlineNs):
+    builder.PrependUint64Slot(8, deadlineNs, 0)
 
 def CacheEntryAddIsPinned(builder, isPinned):
     builder.PrependBoolSlot(9, isPinned, 0)
+
+def CacheEntryAddAge(builder, age):
+    builder.PrependUint32Slot(10, age, 0)
+
+def CacheEntryAddUses(builder, uses):
+    builder.PrependUint32Slot(11, uses, 0)
+
+def CacheEntryAddIsMain(builder, isMain):
+    builder.PrependBoolSlot(12, isMain, 0)
+
+def CacheEntryAddPriority(builder, priority):
+    builder.PrependFloat64Slot(13, priority, 0.0)
 
 def CacheEntryEnd(builder):
     return builder.EndObject()

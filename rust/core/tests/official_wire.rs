@@ -61,10 +61,11 @@ fn snapshot_comes_back_as_it_was_written() {
 fn cache_entry_comes_back_as_it_was_written() {
     let mut out = FlatBufferBuilder::new();
     let entry = CacheEntryArgs {
-        key: Some(out.create_string("灯笼")),
-        value_bytes: Some(out.create_vector(b"\0\xFF")),
+        key: Some(out.create_vector(b"\xED\xA0\x80 alone")),
+        value: Some(out.create_vector(b"\0\xFF")),
         vector: Some(out.create_vector(&[0.6_f32, 0.8])),
-        deadline_ms: 1_700_000_000_000,
+        deadline_ns: u64::MAX,
+        age: 7,
         ..CacheEntryArgs::default()
     };
     let entry = CacheEntry::create(&mut out, &entry);
@@ -72,11 +73,13 @@ fn cache_entry_comes_back_as_it_was_written() {
     assert_eq!(&out.finished_data()[4..8], b"RCCE");
 
     let entry = root_as_cache_entry(out.finished_data()).unwrap();
-    assert_eq!((entry.version(), entry.key(), entry.value_text()), (1, Some("灯笼"), None));
-    assert_eq!(entry.value_bytes().unwrap().bytes(), b"\0\xFF");
+    assert_eq!((entry.version(), entry.value_is_text(), entry.deadline_ns()), (1, false, u64::MAX));
+    assert_eq!(entry.key().unwrap().bytes(), b"\xED\xA0\x80 alone");
+    assert_eq!(entry.value().unwrap().bytes(), b"\0\xFF");
     assert_eq!(entry.vector().unwrap().iter().collect::<Vec<_>>(), [0.6, 0.8]);
-    assert_eq!((entry.tenant(), entry.model_id(), entry.cost().to_bits()), (None, None, 1_f64.to_bits()));
-    assert_eq!((entry.deadline_ms(), entry.is_pinned()), (1_700_000_000_000, false));
+    assert!(entry.tenant().is_none() && entry.model_id().is_none());
+    assert_eq!((entry.is_pinned(), entry.age(), entry.uses(), entry.is_main()), (false, 7, 0, false));
+    assert_eq!((entry.cost().to_bits(), entry.priority().to_bits()), (1_f64.to_bits(), 0));
 }
 
 #[test]

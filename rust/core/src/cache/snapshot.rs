@@ -1,6 +1,6 @@
 //! Snapshots: a cache in a file, written whole or not at all, and read with trust in nothing.
 //!
-//! All numbers are little-endian. The file is a header of 192 bytes and five sections, each from a multiple of 64 on and filled up with
+//! All numbers are little-endian. The file is a header of 128 bytes and two sections, each from a multiple of 64 on and filled up with
 //! zeros to the next.
 //!
 //! | at | bytes | in the header |
@@ -14,34 +14,21 @@
 //! | 40 | 8 | when it was saved, in nanoseconds since 1970 |
 //! | 48 | 4 | policy: 0 lru, 1 s3fifo, 2 gdsf |
 //! | 52 | 4 | metric: 0 cosine |
-//! | 56 | 5 x 16 | a section each: its bytes without the zeros (8), the CRC-32 of all of it (4), nothing (4) |
-//! | 188 | 4 | the CRC-32 of the header up to here |
+//! | 56 | 2 x 16 | a section each: its bytes without the zeros (8), the CRC-32 of all of it (4), nothing (4) |
+//! | 88 | 36 | nothing |
+//! | 124 | 4 | the CRC-32 of the header up to here |
 //!
 //! | section | what is in it |
 //! |---|---|
 //! | rows | float32, a row an entry |
-//! | spaces | bytes of the tenant (8), of the model's name (8), tenant, name; one after another |
-//! | entries | 64 bytes each: the pinned ones, then the others from the one that is evicted next on |
-//! | keys | of the entries, one after another |
-//! | values | likewise |
+//! | entries | a `CacheEntry` each, as `fbs/cache_entry.fbs` has it: the pinned ones, then the others from the one that is evicted next on |
 //!
-//! | at | bytes | of an entry |
-//! |---|---|---|
-//! | 0 | 8 | when its time is over, in nanoseconds since 1970; 2^64 - 1 for never |
-//! | 8 | 8 | cost: a float64 |
-//! | 16 | 8 | gdsf: priority above the policy's level, a float64 |
-//! | 24 | 8 | bytes of its key |
-//! | 32 | 8 | bytes of its value |
-//! | 40 | 4 | which space |
-//! | 44 | 4 | its place among all entries by age, the oldest 0 |
-//! | 48 | 4 | s3fifo, gdsf: uses |
-//! | 52 | 1 | value: 0 none, 1 bytes, 2 text |
-//! | 53 | 1 | whether it is pinned |
-//! | 54 | 1 | s3fifo: whether it is in the main queue |
-//! | 55 | 9 | nothing |
+//! An entry is a size-prefixed buffer, and begins at a multiple of 8: its size without these 4 bytes, itself, zeros up to the next
+//! multiple. Row n is the vector of entry n, which has none of its own. The rows are apart because a buffer ends at 2 GiB and a cache
+//! does not, and because they alone are read in place.
 //!
-//! Nothing has an offset, and counts follow from lengths: what is not said twice cannot disagree. CRC-32 is that of zlib and PNG.
-//! The codes that searches read are not in the file: made anew from the rows, they are right whatever the file says.
+//! No entry has an offset to another, and counts follow from lengths: what is not said twice cannot disagree. CRC-32 is that of zlib
+//! and PNG. The codes that searches read are not in the file: made anew from the rows, they are right whatever the file says.
 
 #[cfg(test)]
 mod damage_tests;
@@ -67,12 +54,11 @@ const MAGIC: [u8; 8] = *b"\x89rcache\n";
 const VERSION: u32 = 1;
 /// What sections begin at multiples of.
 const ALIGNMENT: usize = 64;
-const HEADER: usize = 192;
+const HEADER: usize = 128;
 /// Where the header says what sections there are, and where its checksum is.
 const SECTIONS_AT: usize = 56;
 const CHECKSUM_AT: usize = HEADER - 4;
-const ENTRY: usize = 64;
-const SECTIONS: [&str; 5] = ["rows", "spaces", "entries", "keys", "values"];
+const SECTIONS: [&str; 2] = ["rows", "entries"];
 const POLICIES: [Policy; 3] = [Policy::Lru, Policy::S3Fifo, Policy::Gdsf];
 
 /// What a loaded cache has otherwise than the one that was saved.
@@ -122,8 +108,8 @@ impl<F: Face> Cache<F> {
     /// `wall_ns` is the time since 1970, by which deadlines go on while the cache is on disk.
     ///
     /// # Errors
-    /// [`crate::Error::Os`] when the file cannot be written, [`crate::Error::Cache`] when a key or a name is no text, or an earlier
-    /// operation failed halfway. What was at `path` before is then still there.
+    /// [`crate::Error::Os`] when the file cannot be written, [`crate::Error::Cache`] when a key or a name is no text, an entry has 2 GiB or
+    /// more besides its vector, or an earlier operation failed halfway. What was at `path` before is then still there.
     pub fn save(&self, path: &Path, now_ns: Option<u64>, wall_ns: u64) -> Result<()> {
         let snapshot = self.run(|store| Ok(store.snapshot(now_ns, wall_ns)))?;
         snapshot.write(path)

@@ -1,12 +1,18 @@
-//! The layout of a snapshot: fbs/snapshot.fbs in numbers.
+//! The layout of snapshots and of cache entries: `fbs/snapshot.fbs` and `fbs/cache_entry.fbs` in numbers.
 
 use crate::message::Role;
 
-/// The version of the schema that this release writes, and the newest that it reads.
+/// The version of a snapshot's schema that this release writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
+
+/// The same of a cache entry's.
+pub(super) const ENTRY_VERSION: u16 = 1;
 
 /// At bytes 4 to 8 of a snapshot, after the root's offset.
 pub(super) const IDENTIFIER: [u8; 4] = *b"RCSS";
+
+/// The same of a cache entry.
+pub(super) const ENTRY_IDENTIFIER: [u8; 4] = *b"RCCE";
 
 /// Bytes before which no table lies: the root's offset and the identifier.
 pub(super) const HEADER: usize = 8;
@@ -119,5 +125,25 @@ pub(super) mod snapshot {
         PAYLOAD = "payload", Kind::Numbers(1);
         CREATED_MS = "created_ms", Kind::Scalar(8);
         UPDATED_MS = "updated_ms", Kind::Scalar(8);
+    }
+}
+
+pub(super) mod cache_entry {
+    use super::{Field, Kind};
+    fields! {
+        VERSION = "version", Kind::Scalar(2);
+        KEY = "key", Kind::Numbers(1);
+        VALUE = "value", Kind::Numbers(1);
+        VALUE_IS_TEXT = "value_is_text", Kind::Scalar(1);
+        VECTOR = "vector", Kind::Numbers(4);
+        TENANT = "tenant", Kind::Numbers(1);
+        MODEL_ID = "model_id", Kind::Numbers(1);
+        COST = "cost", Kind::Scalar(8);
+        DEADLINE_NS = "deadline_ns", Kind::Scalar(8);
+        IS_PINNED = "is_pinned", Kind::Scalar(1);
+        AGE = "age", Kind::Scalar(4);
+        USES = "uses", Kind::Scalar(4);
+        IS_MAIN = "is_main", Kind::Scalar(1);
+        PRIORITY = "priority", Kind::Scalar(8);
     }
 }

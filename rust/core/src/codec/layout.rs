@@ -18,11 +18,19 @@ pub(super) const TURN: Layout = Layout {
     n_fields: 12,
 };
 pub(super) const TOOL_CALL: Layout = Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5 };
+/// A cache entry.
+pub(super) const ENTRY: Layout = Layout {
+    fields: &[(7, 8), (8, 8), (13, 8), (1, 4), (5, 4), (6, 4), (2, 4), (10, 4), (11, 4), (3, 1), (9, 1), (12, 1)],
+    n_fields: 14,
+};
+
+/// The most fields that a table has.
+const MOST_FIELDS: usize = 14;
 
 impl Layout {
     /// Bytes of a table that has these fields, a multiple of 4, and where each lies in it by its number; 0: not there.
-    fn places(&self, fields: usize) -> (usize, [usize; 12]) {
-        let mut places = [0; 12];
+    fn places(&self, fields: usize) -> (usize, [usize; MOST_FIELDS]) {
+        let mut places = [0; MOST_FIELDS];
         let mut at = 4;
         for &(field, bytes) in self.fields {
             if fields & 1 << field != 0 {

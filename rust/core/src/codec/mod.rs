@@ -1,5 +1,6 @@
-//! Sessions as bytes that are read in place, in the `FlatBuffers` format: fbs/snapshot.fbs.
+//! Sessions, and entries of a cache, as bytes that are read in place, in the `FlatBuffers` format: fbs/.
 
+mod cache_entry;
 mod encode;
 mod file;
 mod format;
@@ -10,6 +11,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub(crate) use cache_entry::{CacheEntry, CacheEntryParts, ENTRY_ALIGN};
 pub use encode::{PlainTurn, SnapshotParts, ToolCallParts, TurnParts, Turns};
 pub use file::read;
 pub use format::{NULLABLE, VERSION};

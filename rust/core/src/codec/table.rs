@@ -6,13 +6,15 @@ use std::str;
 use super::format::{Field, MOST_BYTES, VTABLE_HEADER, WORD};
 use crate::error::{Error, Result};
 
-/// Which table of a snapshot, for messages.
+/// Which table of a snapshot, or which cache entry of many, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
     Snapshot,
     Turn(usize),
     /// Of the turn before it.
     ToolCall(usize, usize),
+    /// A root of its own.
+    Entry(usize),
 }
 
 impl Place {
@@ -21,16 +23,23 @@ impl Place {
         match self {
             Self::Snapshot => Self::Turn(index),
             Self::Turn(turn) | Self::ToolCall(turn, _) => Self::ToolCall(turn, index),
+            Self::Entry(_) => self,
         }
     }
 
     /// An error about the table, or about one of its fields, at a byte of the buffer.
+    ///
+    /// What to do about a snapshot stands in it; about a cache entry, that is for who reads them all to say.
     #[cold]
     pub(super) fn damaged(self, field: Option<&Field>, at: usize, why: impl Display) -> Error {
         let table = match self {
             Self::Snapshot => "snapshot".to_owned(),
             Self::Turn(turn) => format!("turns[{turn}]"),
             Self::ToolCall(turn, call) => format!("turns[{turn}].tool_calls[{call}]"),
+            Self::Entry(number) => {
+                let field = field.map(|field| format!(": its {}", field.name)).unwrap_or_default();
+                return Error::Codec(format!("entry {number}{field} at byte {at}: {why}"));
+            }
         };
         let path = match (field, self) {
             (None, _) => table,
@@ -79,7 +88,7 @@ impl<'a> Table<'a> {
 
     /// The table that the offset at a byte leads to.
     #[inline]
-    fn follow(bytes: &'a [u8], from: usize, place: Place) -> Result<Self> {
+    pub(super) fn follow(bytes: &'a [u8], from: usize, place: Place) -> Result<Self> {
         let n_bytes = bytes.len();
         let at = word(bytes, from).and_then(|offset| from.checked_add(offset)).filter(|&at| at < n_bytes);
         let at = at.ok_or_else(|| place.damaged(None, from, past_end("its offset", n_bytes)))?;
@@ -140,6 +149,14 @@ impl<'a> Table<'a> {
         Ok(self.scalar(field)?.map_or(0, i64::from_le_bytes))
     }
 
+    pub(super) fn u64(&self, field: &Field) -> Result<u64> {
+        Ok(self.scalar(field)?.map_or(0, u64::from_le_bytes))
+    }
+
+    pub(super) fn f64(&self, field: &Field, default: f64) -> Result<f64> {
+        Ok(self.scalar(field)?.map_or(default, f64::from_le_bytes))
+    }
+
     /// A byte of which the first `n` values are known.
     pub(super) fn known(&self, field: &Field, n: u8, default: u8) -> Result<u8> {
         let Some([value]) = self.scalar(field)? else { return Ok(default) };
@@ -166,6 +183,10 @@ impl<'a> Table<'a> {
             self.damaged(field, at - WORD, why)
         })?;
         Ok(Some(Vector { at, len, elements }))
+    }
+
+    pub(super) fn bytes(&self, field: &Field) -> Result<Option<&'a [u8]>> {
+        Ok(self.vector(field, 1)?.map(|vector| vector.elements))
     }
 
     #[inline]

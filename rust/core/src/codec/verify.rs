@@ -1,4 +1,4 @@
-//! One strict pass over a whole snapshot.
+//! One strict pass over a whole snapshot, or a cache entry.
 
 use super::format::{Field, Kind, WORD, snapshot};
 use super::table::Table;
@@ -24,10 +24,15 @@ const FREE_VISITS: usize = 1 << 20;
 /// Cost: O(bytes), nearly all of it the check of UTF-8; no allocation.
 pub fn verify(bytes: &[u8]) -> Result<Snapshot<'_>> {
     let opened = Snapshot::open(bytes)?;
-    let most = bytes.len().saturating_mul(MOST_VISITS).saturating_add(FREE_VISITS);
-    Pass { most, left: most }.table(&opened.0, snapshot::ALL)?;
+    check(&opened.0, snapshot::ALL)?;
     opened.vectors()?;
     Ok(opened)
+}
+
+/// The same of a root table of these fields and all that it leads to.
+pub(super) fn check(root: &Table<'_>, fields: &[&Field]) -> Result<()> {
+    let most = root.bytes.len().saturating_mul(MOST_VISITS).saturating_add(FREE_VISITS);
+    Pass { most, left: most }.table(root, fields)
 }
 
 struct Pass {

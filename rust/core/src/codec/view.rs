@@ -117,7 +117,7 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
     pub fn payload(&self) -> Result<Option<&'a [u8]>> {
-        Ok(self.0.vector(&snapshot::PAYLOAD, 1)?.map(|vector| vector.elements))
+        self.0.bytes(&snapshot::PAYLOAD)
     }
 
     /// When the session began, in milliseconds since 1970 UTC; 0 where that is unknown.

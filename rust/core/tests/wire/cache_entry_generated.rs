@@ -13,7 +13,7 @@ pub mod wire {
 pub enum CacheEntryOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// An entry. Root; file identifier "RCCE". Since 1.
+/// An entry. Its texts are UTF-8, in which a lone surrogate is written as its three bytes; that is why none is a string. Root; file identifier "RCCE". Since 1.
 pub struct CacheEntry<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -29,14 +29,18 @@ impl<'a> ::flatbuffers::Follow<'a> for CacheEntry<'a> {
 impl<'a> CacheEntry<'a> {
   pub const VT_VERSION: ::flatbuffers::VOffsetT = 4;
   pub const VT_KEY: ::flatbuffers::VOffsetT = 6;
-  pub const VT_VALUE_TEXT: ::flatbuffers::VOffsetT = 8;
-  pub const VT_VALUE_BYTES: ::flatbuffers::VOffsetT = 10;
+  pub const VT_VALUE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_VALUE_IS_TEXT: ::flatbuffers::VOffsetT = 10;
   pub const VT_VECTOR: ::flatbuffers::VOffsetT = 12;
   pub const VT_TENANT: ::flatbuffers::VOffsetT = 14;
   pub const VT_MODEL_ID: ::flatbuffers::VOffsetT = 16;
   pub const VT_COST: ::flatbuffers::VOffsetT = 18;
-  pub const VT_DEADLINE_MS: ::flatbuffers::VOffsetT = 20;
+  pub const VT_DEADLINE_NS: ::flatbuffers::VOffsetT = 20;
   pub const VT_IS_PINNED: ::flatbuffers::VOffsetT = 22;
+  pub const VT_AGE: ::flatbuffers::VOffsetT = 24;
+  pub const VT_USES: ::flatbuffers::VOffsetT = 26;
+  pub const VT_IS_MAIN: ::flatbuffers::VOffsetT = 28;
+  pub const VT_PRIORITY: ::flatbuffers::VOffsetT = 30;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -48,16 +52,20 @@ impl<'a> CacheEntry<'a> {
     args: &'args CacheEntryArgs<'args>
   ) -> ::flatbuffers::WIPOffset<CacheEntry<'bldr>> {
     let mut builder = CacheEntryBuilder::new(_fbb);
-    builder.add_deadline_ms(args.deadline_ms);
+    builder.add_priority(args.priority);
+    builder.add_deadline_ns(args.deadline_ns);
     builder.add_cost(args.cost);
+    builder.add_uses(args.uses);
+    builder.add_age(args.age);
     if let Some(x) = args.model_id { builder.add_model_id(x); }
     if let Some(x) = args.tenant { builder.add_tenant(x); }
     if let Some(x) = args.vector { builder.add_vector(x); }
-    if let Some(x) = args.value_bytes { builder.add_value_bytes(x); }
-    if let Some(x) = args.value_text { builder.add_value_text(x); }
+    if let Some(x) = args.value { builder.add_value(x); }
     if let Some(x) = args.key { builder.add_key(x); }
     builder.add_version(args.version);
+    builder.add_is_main(args.is_main);
     builder.add_is_pinned(args.is_pinned);
+    builder.add_value_is_text(args.value_is_text);
     builder.finish()
   }
 
@@ -70,31 +78,31 @@ impl<'a> CacheEntry<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u16>(CacheEntry::VT_VERSION, Some(1)).unwrap()}
   }
-  /// What it is put in under. Optional: absent, it is empty. Since 1.
+  /// What it is put in under: a text. Optional: absent, it is empty. Since 1.
   #[inline]
-  pub fn key(&self) -> Option<&'a str> {
+  pub fn key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CacheEntry::VT_KEY, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CacheEntry::VT_KEY, None)}
   }
-  /// The value, where it is a text. Optional. Since 1.
+  /// The value. Optional: absent, there is none. Since 1.
   #[inline]
-  pub fn value_text(&self) -> Option<&'a str> {
+  pub fn value(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CacheEntry::VT_VALUE_TEXT, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CacheEntry::VT_VALUE, None)}
   }
-  /// The value, where it is bytes. Optional: with neither there is no value; with both, a reader refuses the entry. Since 1.
+  /// Whether the value is a text and not any bytes; without a value a reader refuses it. Since 1.
   #[inline]
-  pub fn value_bytes(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+  pub fn value_is_text(&self) -> bool {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CacheEntry::VT_VALUE_BYTES, None)}
+    unsafe { self._tab.get::<bool>(CacheEntry::VT_VALUE_IS_TEXT, Some(false)).unwrap()}
   }
-  /// The vector, at unit length, little-endian. Optional. Since 1.
+  /// The vector, at unit length, little-endian. Absent: there is none, or it is kept beside the entry, as in a cache's snapshot. Since 1.
   #[inline]
   pub fn vector(&self) -> Option<::flatbuffers::Vector<'a, f32>> {
     // Safety:
@@ -102,21 +110,21 @@ impl<'a> CacheEntry<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, f32>>>(CacheEntry::VT_VECTOR, None)}
   }
-  /// Whose it is. Optional: absent, it is empty. Since 1.
+  /// Whose it is: a text. Optional: absent, it is empty. Since 1.
   #[inline]
-  pub fn tenant(&self) -> Option<&'a str> {
+  pub fn tenant(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CacheEntry::VT_TENANT, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CacheEntry::VT_TENANT, None)}
   }
-  /// What made the vector. Optional: absent, it is empty. Since 1.
+  /// What made the vector: a text. Optional: absent, it is empty. Since 1.
   #[inline]
-  pub fn model_id(&self) -> Option<&'a str> {
+  pub fn model_id(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CacheEntry::VT_MODEL_ID, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CacheEntry::VT_MODEL_ID, None)}
   }
   /// What a hit saves, in tokens or milliseconds, whichever the cache is told in; 0 or more. Since 1.
   #[inline]
@@ -126,13 +134,13 @@ impl<'a> CacheEntry<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<f64>(CacheEntry::VT_COST, Some(1.0)).unwrap()}
   }
-  /// When its time is over, in milliseconds since 1970 UTC; 0: never. Since 1.
+  /// When its time is over, in nanoseconds since 1970 UTC; 0: never. Since 1.
   #[inline]
-  pub fn deadline_ms(&self) -> i64 {
+  pub fn deadline_ns(&self) -> u64 {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<i64>(CacheEntry::VT_DEADLINE_MS, Some(0)).unwrap()}
+    unsafe { self._tab.get::<u64>(CacheEntry::VT_DEADLINE_NS, Some(0)).unwrap()}
   }
   /// Whether it is never evicted. Since 1.
   #[inline]
@@ -141,6 +149,38 @@ impl<'a> CacheEntry<'a> {
     // Created from valid Table for this object
     // which contains a valid value in this slot
     unsafe { self._tab.get::<bool>(CacheEntry::VT_IS_PINNED, Some(false)).unwrap()}
+  }
+  /// Its place among all entries of its cache by when they were put in, the oldest 0. Since 1.
+  #[inline]
+  pub fn age(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(CacheEntry::VT_AGE, Some(0)).unwrap()}
+  }
+  /// How often it was used, as far as the policy of its cache counts: s3fifo and gdsf do. Since 1.
+  #[inline]
+  pub fn uses(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(CacheEntry::VT_USES, Some(0)).unwrap()}
+  }
+  /// Whether it is in the main queue of the policy s3fifo. Since 1.
+  #[inline]
+  pub fn is_main(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(CacheEntry::VT_IS_MAIN, Some(false)).unwrap()}
+  }
+  /// How far it is above the level of the policy gdsf; 0 or more. Since 1.
+  #[inline]
+  pub fn priority(&self) -> f64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<f64>(CacheEntry::VT_PRIORITY, Some(0.0)).unwrap()}
   }
 }
 
@@ -151,30 +191,38 @@ impl ::flatbuffers::Verifiable for CacheEntry<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<u16>("version", Self::VT_VERSION, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("key", Self::VT_KEY, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("value_text", Self::VT_VALUE_TEXT, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("value_bytes", Self::VT_VALUE_BYTES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("key", Self::VT_KEY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("value", Self::VT_VALUE, false)?
+     .visit_field::<bool>("value_is_text", Self::VT_VALUE_IS_TEXT, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, f32>>>("vector", Self::VT_VECTOR, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("tenant", Self::VT_TENANT, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("model_id", Self::VT_MODEL_ID, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("tenant", Self::VT_TENANT, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("model_id", Self::VT_MODEL_ID, false)?
      .visit_field::<f64>("cost", Self::VT_COST, false)?
-     .visit_field::<i64>("deadline_ms", Self::VT_DEADLINE_MS, false)?
+     .visit_field::<u64>("deadline_ns", Self::VT_DEADLINE_NS, false)?
      .visit_field::<bool>("is_pinned", Self::VT_IS_PINNED, false)?
+     .visit_field::<u32>("age", Self::VT_AGE, false)?
+     .visit_field::<u32>("uses", Self::VT_USES, false)?
+     .visit_field::<bool>("is_main", Self::VT_IS_MAIN, false)?
+     .visit_field::<f64>("priority", Self::VT_PRIORITY, false)?
      .finish();
     Ok(())
   }
 }
 pub struct CacheEntryArgs<'a> {
     pub version: u16,
-    pub key: Option<::flatbuffers::WIPOffset<&'a str>>,
-    pub value_text: Option<::flatbuffers::WIPOffset<&'a str>>,
-    pub value_bytes: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub value: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub value_is_text: bool,
     pub vector: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, f32>>>,
-    pub tenant: Option<::flatbuffers::WIPOffset<&'a str>>,
-    pub model_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub tenant: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub model_id: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub cost: f64,
-    pub deadline_ms: i64,
+    pub deadline_ns: u64,
     pub is_pinned: bool,
+    pub age: u32,
+    pub uses: u32,
+    pub is_main: bool,
+    pub priority: f64,
 }
 impl<'a> Default for CacheEntryArgs<'a> {
   #[inline]
@@ -182,14 +230,18 @@ impl<'a> Default for CacheEntryArgs<'a> {
     CacheEntryArgs {
       version: 1,
       key: None,
-      value_text: None,
-      value_bytes: None,
+      value: None,
+      value_is_text: false,
       vector: None,
       tenant: None,
       model_id: None,
       cost: 1.0,
-      deadline_ms: 0,
+      deadline_ns: 0,
       is_pinned: false,
+      age: 0,
+      uses: 0,
+      is_main: false,
+      priority: 0.0,
     }
   }
 }
@@ -204,27 +256,27 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CacheEntryBuilder<'a, 'b, A> 
     self.fbb_.push_slot::<u16>(CacheEntry::VT_VERSION, version, 1);
   }
   #[inline]
-  pub fn add_key(&mut self, key: ::flatbuffers::WIPOffset<&'b  str>) {
+  pub fn add_key(&mut self, key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_KEY, key);
   }
   #[inline]
-  pub fn add_value_text(&mut self, value_text: ::flatbuffers::WIPOffset<&'b  str>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_VALUE_TEXT, value_text);
+  pub fn add_value(&mut self, value: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_VALUE, value);
   }
   #[inline]
-  pub fn add_value_bytes(&mut self, value_bytes: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_VALUE_BYTES, value_bytes);
+  pub fn add_value_is_text(&mut self, value_is_text: bool) {
+    self.fbb_.push_slot::<bool>(CacheEntry::VT_VALUE_IS_TEXT, value_is_text, false);
   }
   #[inline]
   pub fn add_vector(&mut self, vector: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , f32>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_VECTOR, vector);
   }
   #[inline]
-  pub fn add_tenant(&mut self, tenant: ::flatbuffers::WIPOffset<&'b  str>) {
+  pub fn add_tenant(&mut self, tenant: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_TENANT, tenant);
   }
   #[inline]
-  pub fn add_model_id(&mut self, model_id: ::flatbuffers::WIPOffset<&'b  str>) {
+  pub fn add_model_id(&mut self, model_id: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CacheEntry::VT_MODEL_ID, model_id);
   }
   #[inline]
@@ -232,12 +284,28 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CacheEntryBuilder<'a, 'b, A> 
     self.fbb_.push_slot::<f64>(CacheEntry::VT_COST, cost, 1.0);
   }
   #[inline]
-  pub fn add_deadline_ms(&mut self, deadline_ms: i64) {
-    self.fbb_.push_slot::<i64>(CacheEntry::VT_DEADLINE_MS, deadline_ms, 0);
+  pub fn add_deadline_ns(&mut self, deadline_ns: u64) {
+    self.fbb_.push_slot::<u64>(CacheEntry::VT_DEADLINE_NS, deadline_ns, 0);
   }
   #[inline]
   pub fn add_is_pinned(&mut self, is_pinned: bool) {
     self.fbb_.push_slot::<bool>(CacheEntry::VT_IS_PINNED, is_pinned, false);
+  }
+  #[inline]
+  pub fn add_age(&mut self, age: u32) {
+    self.fbb_.push_slot::<u32>(CacheEntry::VT_AGE, age, 0);
+  }
+  #[inline]
+  pub fn add_uses(&mut self, uses: u32) {
+    self.fbb_.push_slot::<u32>(CacheEntry::VT_USES, uses, 0);
+  }
+  #[inline]
+  pub fn add_is_main(&mut self, is_main: bool) {
+    self.fbb_.push_slot::<bool>(CacheEntry::VT_IS_MAIN, is_main, false);
+  }
+  #[inline]
+  pub fn add_priority(&mut self, priority: f64) {
+    self.fbb_.push_slot::<f64>(CacheEntry::VT_PRIORITY, priority, 0.0);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CacheEntryBuilder<'a, 'b, A> {
@@ -259,14 +327,18 @@ impl ::core::fmt::Debug for CacheEntry<'_> {
     let mut ds = f.debug_struct("CacheEntry");
       ds.field("version", &self.version());
       ds.field("key", &self.key());
-      ds.field("value_text", &self.value_text());
-      ds.field("value_bytes", &self.value_bytes());
+      ds.field("value", &self.value());
+      ds.field("value_is_text", &self.value_is_text());
       ds.field("vector", &self.vector());
       ds.field("tenant", &self.tenant());
       ds.field("model_id", &self.model_id());
       ds.field("cost", &self.cost());
-      ds.field("deadline_ms", &self.deadline_ms());
+      ds.field("deadline_ns", &self.deadline_ns());
       ds.field("is_pinned", &self.is_pinned());
+      ds.field("age", &self.age());
+      ds.field("uses", &self.uses());
+      ds.field("is_main", &self.is_main());
+      ds.field("priority", &self.priority());
       ds.finish()
   }
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// Makes all checksums right, as the format says: what is behind them is read then.
 fn with_right_checksums(bytes: &mut [u8]) {
     let mut start = HEADER;
-    for section in (SECTIONS_AT..CHECKSUM_AT).step_by(16).take(5) {
+    for section in (SECTIONS_AT..CHECKSUM_AT).step_by(16).take(SECTIONS.len()) {
         let Some(len) = bytes.get(section..section + 8) else { return };
         let len = usize::try_from(u64::from_le_bytes(len.try_into().unwrap())).unwrap();
         let end = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
@@ -114,11 +114,33 @@ fn every_single_change_behind_right_checksums_is_found_or_makes_a_cache() {
     assert!(n_caches > 300, "{n_caches}: checksums were right");
 }
 
+/// Where the entries of `small` begin: after three rows.
+const ENTRIES: usize = HEADER + 64;
+
+/// Where in an entry a field is, by its number in the schema.
+fn field(bytes: &[u8], entry: usize, number: usize) -> usize {
+    let start = (0..entry).fold(ENTRIES, |at, _| at + (4 + word(bytes, at)).next_multiple_of(8));
+    let table = start + 4 + word(bytes, start + 4);
+    // The distance back is negative: the vtable lies after the table.
+    let vtable = table + word(bytes, table).wrapping_neg() % (1 << 32);
+    table + word(bytes, vtable + 4 + 2 * number) % (1 << 16)
+}
+
+/// Where the length is of the bytes that a field leads to.
+fn led_to(bytes: &[u8], entry: usize, number: usize) -> usize {
+    let at = field(bytes, entry, number);
+    at + word(bytes, at)
+}
+
+fn word(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize
+}
+
 #[test]
 fn what_is_wrong_is_named() {
+    let [key, value, tenant, model_id, cost, age] = [1, 2, 5, 6, 7, 10];
     let folder = Folder::new();
     let bytes = small();
-    let entry = HEADER + 64 + 64;
     let refused = |at: usize, new: &[u8]| {
         let mut changed = bytes.clone();
         changed[at..at + new.len()].copy_from_slice(new);
@@ -136,19 +158,21 @@ fn what_is_wrong_is_named() {
         (48, &[3], "setting"),
         (52, &[1], "setting"),
         (56, &[0xff; 8], "section"),
-        (56, &[4], "bytes"),
+        (56, &[4], "its rows have 4 bytes, a row has 16"),
         (HEADER, &f32::NAN.to_le_bytes(), "entry 0: its vector"),
         (HEADER, &0.9_f32.to_le_bytes(), "entry 0: its vector"),
-        (HEADER + 64, &[0xff; 8], "space 0"),
-        (entry + 8, &(-1.0_f64).to_le_bytes(), "entry 0: its cost"),
-        (entry + 64 + 16, &f64::INFINITY.to_le_bytes(), "entry 1: its cost or priority"),
-        (entry + 24, &[0xff; 8], "entry 0: its key"),
-        (entry + 32, &[0xff; 8], "entry 0: its value"),
-        (entry + 40, &[9], "entry 0: its space"),
-        (entry + 44, &[2], "same age"),
-        (entry + 52, &[3], "entry 0: its value is of no kind"),
-        (entry + 53, &[2], "entry 0: it is neither pinned"),
-        (entry + 3 * 64, &[0xff], "entry 0: its key is no text"),
+        (ENTRIES, &[0xff; 4], "entry 0: by its size"),
+        (ENTRIES + 8, b"RCSS", "entry 0: its file identifier"),
+        (field(&bytes, 0, cost), &(-1.0_f64).to_le_bytes(), "entry 0: its cost"),
+        (field(&bytes, 1, cost), &f64::INFINITY.to_le_bytes(), "entry 1: its cost or priority"),
+        (field(&bytes, 0, key), &[0xff; 4], "entry 0: its key"),
+        (led_to(&bytes, 0, key), &[0xff; 4], "entry 0: its key"),
+        (led_to(&bytes, 0, key) + 4, &[0xff], "entry 0: its key is no text"),
+        (led_to(&bytes, 0, value), &[0xff; 4], "entry 0: its value"),
+        (led_to(&bytes, 1, value) + 4, &[0xff], "entry 1: its value is no text"),
+        (led_to(&bytes, 1, tenant) + 4, &[0xff], "entry 1: its tenant or model_id is no text"),
+        (led_to(&bytes, 0, model_id) + 4, &[0xff], "entry 0: its tenant or model_id is no text"),
+        (field(&bytes, 0, age), &[2], "same age"),
     ] {
         let message = refused(at, new);
         assert!(message.contains(why), "{at}: {message}");
@@ -162,8 +186,8 @@ fn two_entries_of_one_key_are_refused() {
     let cache = cache_of(NO_LIMIT, &[Put::key("a"), Put::key("b")]);
     cache.save(&folder.file(), Some(NOW), WALL).unwrap();
     let mut bytes = fs::read(folder.file()).unwrap();
-    let at = bytes.windows(3).position(|window| window == b"ab\0").unwrap();
-    bytes[at] = b'b';
+    let at = bytes.windows(5).position(|window| window == b"\x01\0\0\0a").unwrap();
+    bytes[at + 4] = b'b';
     with_right_checksums(&mut bytes);
     assert!(matches!(folder.load(&bytes), Err(Error::Cache(why)) if why.contains("same key")));
 }

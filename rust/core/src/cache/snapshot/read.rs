@@ -1,15 +1,16 @@
 //! A file becomes a snapshot: checksums first, then every number, name and row.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ALIGNMENT, CHECKSUM_AT, ENTRY, HEADER, MAGIC, NEVER, POLICIES, SECTIONS, SECTIONS_AT, VERSION};
+use super::{ALIGNMENT, CHECKSUM_AT, HEADER, MAGIC, NEVER, POLICIES, SECTIONS, SECTIONS_AT, VERSION};
 use super::{Names, Saved, Snapshot, is_text};
 use crate::cache::order::Standing;
-use crate::cache::{Item, MOST_DIM, Settings, Value};
+use crate::cache::{Item, MOST_DIM, Scope, Settings, Value};
+use crate::codec::CacheEntry;
 use crate::error::{Error, Result};
 use crate::file::Mapped;
 use crate::index::Row;
@@ -23,6 +24,12 @@ enum Refused {
 impl From<io::Error> for Refused {
     fn from(error: io::Error) -> Self {
         Self::Os(error)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Damaged(error.to_string())
     }
 }
 
@@ -68,31 +75,29 @@ fn read(path: &Path) -> Result<Snapshot, Refused> {
         }
         *content = &whole[..section.n_bytes];
     }
-    let [row_bytes, spaces, entries, keys, values] = contents;
-    let spaces = read_spaces(spaces)?;
-    let (entries, n_over) = entries.as_chunks::<ENTRY>();
+    let [row_bytes, mut rest] = contents;
     let row_size = header.settings.dim * size_of::<f32>();
-    let is_countable = n_over.is_empty() && u32::try_from(entries.len()).is_ok();
-    if !is_countable || entries.len().checked_mul(row_size) != Some(row_bytes.len()) {
-        return Err(damaged(format!(
-            "its rows have {} bytes, its entries {}",
-            row_bytes.len(),
-            header.sections[2].n_bytes
-        )));
-    }
-    let mut texts = Texts { keys: Fields(keys), values: Fields(values) };
-    let mut saved = Vec::new();
+    let n_rows = u32::try_from(row_bytes.len() / row_size).ok().filter(|_| row_bytes.len().is_multiple_of(row_size));
+    let n_rows =
+        n_rows.ok_or_else(|| damaged(format!("its rows have {} bytes, a row has {row_size}", row_bytes.len())))?;
     let dim = u32::try_from(header.settings.dim).expect("at most 65,536");
-    for (number, entry) in (0..).zip(entries) {
-        let row = Row::mapped(&rows, number, dim).ok_or("its vector is not of finite numbers and length 1");
-        let read = row.and_then(|row| read_entry(entry, row, spaces.len(), &mut texts));
-        saved.push(read.map_err(|why| damaged(format!("entry {number}: {why}")))?);
+    let mut spaces = Spaces::default();
+    let mut saved = Vec::new();
+    for number in 0..n_rows {
+        if rest.is_empty() {
+            return Err(damaged(format!("it has {n_rows} rows and {number} entries")));
+        }
+        let entry = CacheEntry::take(&mut rest, number as usize)?;
+        let refused = |why| damaged(format!("entry {number}: {why}"));
+        let row = Row::mapped(&rows, number, dim);
+        let row = row.ok_or_else(|| refused("its vector is not of finite numbers and length 1"))?;
+        saved.push(read_entry(&entry, row, &mut spaces, refused)?);
     }
-    if !(texts.keys.0.is_empty() && texts.values.0.is_empty()) {
-        return Err(damaged("it has more keys or values than entries"));
+    if !rest.is_empty() {
+        return Err(damaged(format!("it has {n_rows} rows and more entries")));
     }
-    check_together(&spaces, &saved)?;
-    Ok(Snapshot { settings: header.settings, saved_at_ns: header.saved_at_ns, spaces, entries: saved })
+    check_together(&saved)?;
+    Ok(Snapshot { settings: header.settings, saved_at_ns: header.saved_at_ns, spaces: spaces.names, entries: saved })
 }
 
 struct Header {
@@ -162,68 +167,77 @@ fn read_settings(fields: &mut Fields<'_>) -> Option<(Settings, u64)> {
     (is_valid && is_cosine).then_some((Settings { dim, capacity, max_bytes, time_to_live_ns, policy }, saved_at_ns))
 }
 
-fn read_spaces(bytes: &[u8]) -> Result<Vec<Names>, Refused> {
-    let mut fields = Fields(bytes);
-    let mut spaces = Vec::new();
-    while !fields.0.is_empty() {
-        let mut read = || {
-            let (tenant, model_id) = (fields.u64()?, fields.u64()?);
-            let mut name = |len| fields.take(len).filter(|name| is_text(name));
-            Some(Names { tenant: name(tenant)?.into(), model_id: name(model_id)?.into() })
+/// Tenants and models that were met, each once.
+#[derive(Default)]
+struct Spaces<'a> {
+    names: Vec<Names>,
+    numbers: HashMap<Scope<'a>, u32>,
+    /// What was met last, most often the next one too.
+    last: Option<(Scope<'a>, u32)>,
+}
+
+impl<'a> Spaces<'a> {
+    /// The number of a space, if its names are texts.
+    fn number(&mut self, scope: Scope<'a>) -> Option<u32> {
+        if let Some((last, number)) = self.last
+            && last == scope
+        {
+            return Some(number);
+        }
+        let number = match self.numbers.get(&scope) {
+            Some(&number) => number,
+            None if is_text(scope.tenant) && is_text(scope.model_id) => {
+                let number = u32::try_from(self.names.len()).expect("no more than entries, of which 2^32 were refused");
+                self.names.push(Names { tenant: scope.tenant.into(), model_id: scope.model_id.into() });
+                self.numbers.insert(scope, number);
+                number
+            }
+            None => return None,
         };
-        let names = read();
-        spaces.push(names.ok_or_else(|| {
-            damaged(format!("the names of its space {} are no texts, or end after the spaces", spaces.len()))
-        })?);
+        self.last = Some((scope, number));
+        Some(number)
     }
-    Ok(spaces)
 }
 
-/// Keys and values of the entries that are still to be read.
-struct Texts<'a> {
-    keys: Fields<'a>,
-    values: Fields<'a>,
-}
-
-fn read_entry(bytes: &[u8; ENTRY], row: Row, n_spaces: usize, texts: &mut Texts<'_>) -> Result<Saved, &'static str> {
-    const SHORT: &str = "it is too short";
-    let mut fields = Fields(bytes);
-    let deadline_ns = fields.u64().ok_or(SHORT)?;
-    let cost = fields.f64().ok_or(SHORT)?;
-    let priority = fields.f64().ok_or(SHORT)?;
-    let key = fields.u64().and_then(|len| texts.keys.take(len)).filter(|key| is_text(key));
-    let value = fields.u64().and_then(|len| texts.values.take(len));
-    let space = fields.u32().ok_or(SHORT)?;
-    let age = fields.u32().ok_or(SHORT)?;
-    let uses = fields.u32().ok_or(SHORT)?;
-    let [kind, is_pinned, is_main] = fields.take(3).and_then(<[u8]>::first_chunk).copied().ok_or(SHORT)?;
-    let value = match (kind, value.ok_or("its value ends after the values")?) {
-        (0, []) => Value::Nothing,
-        (1, bytes) => Value::Bytes(bytes.into()),
-        (2, text) if is_text(text) => Value::Text(text.into()),
-        _ => return Err("its value is of no kind, or no text"),
+fn read_entry<'a>(
+    entry: &CacheEntry<'a>,
+    row: Row,
+    spaces: &mut Spaces<'a>,
+    refused: impl Fn(&'static str) -> Refused,
+) -> Result<Saved, Refused> {
+    let key = entry.key()?;
+    let value = match (entry.value()?, entry.value_is_text()?) {
+        (None, false) => Value::Nothing,
+        (Some(bytes), false) => Value::Bytes(bytes.into()),
+        (Some(text), true) if is_text(text) => Value::Text(text.into()),
+        (_, true) => return Err(refused("its value is no text")),
     };
+    let (cost, priority) = (entry.cost()?, entry.priority()?);
     let is_number = |number: f64| number.is_finite() && number >= 0.0;
     if !is_number(cost) || !is_number(priority) {
-        return Err("its cost or priority is negative, infinite or NaN");
+        return Err(refused("its cost or priority is negative, infinite or NaN"));
     }
-    if space as usize >= n_spaces {
-        return Err("its space is not there");
+    if entry.has_vector() {
+        return Err(refused("its vector is in it, and not only among the rows"));
     }
-    if is_pinned > 1 || is_main > 1 {
-        return Err("it is neither pinned nor not, or neither in the main queue nor not");
+    if !is_text(key) {
+        return Err(refused("its key is no text"));
     }
-    let item = Arc::new(Item::new(key.ok_or("its key is no text, or ends after the keys")?, value, row, cost));
-    let standing = Standing { uses, is_main: is_main == 1, priority };
-    Ok(Saved { item, space, age, deadline_ns, is_pinned: is_pinned == 1, standing })
+    let scope = Scope { tenant: entry.tenant()?, model_id: entry.model_id()? };
+    let space = spaces.number(scope).ok_or_else(|| refused("its tenant or model_id is no text"))?;
+    let deadline_ns = entry.deadline_ns()?;
+    Ok(Saved {
+        item: Arc::new(Item::new(key, value, row, cost)),
+        space,
+        age: entry.age()?,
+        deadline_ns: if deadline_ns == 0 { NEVER } else { deadline_ns },
+        is_pinned: entry.is_pinned()?,
+        standing: Standing { uses: entry.uses()?, is_main: entry.is_main()?, priority },
+    })
 }
 
 /// Checks what cannot be seen in one entry alone.
-fn check_together(spaces: &[Names], entries: &[Saved]) -> Result<(), Refused> {
-    let mut scopes = HashSet::new();
-    if !spaces.iter().all(|names| scopes.insert(names.scope())) {
-        return Err(damaged("two of its spaces are the same"));
-    }
+fn check_together(entries: &[Saved]) -> Result<(), Refused> {
     let mut keys = HashSet::new();
     if !entries.iter().all(|saved| keys.insert((saved.space, saved.item.key()))) {
         return Err(damaged("two of its entries have the same key"));
@@ -236,18 +250,14 @@ fn check_together(spaces: &[Names], entries: &[Saved]) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Numbers and bytes, one after another; none past the end.
+/// Numbers, one after another; none past the end.
 struct Fields<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
-    fn take(&mut self, n_bytes: u64) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(usize::try_from(n_bytes).ok()?)?;
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (&taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N as u64)?.first_chunk().copied()
     }
 
     fn u32(&mut self) -> Option<u32> {
@@ -256,10 +266,6 @@ impl<'a> Fields<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
-    }
-
-    fn f64(&mut self) -> Option<f64> {
-        self.array().map(f64::from_le_bytes)
     }
 }
 

@@ -160,8 +160,8 @@ fn searched(cache: &Plain, tenant: &str, query: [f32; DIM]) -> Vec<(Vec<u8>, u64
 
 /// Two tenants, all kinds of values, a pin and a deadline.
 pub(super) fn small() -> Vec<u8> {
-    let text = Put { tenant: "acme".into(), ..Put::key("text") };
-    let bytes = Put { value: Value::Bytes(b"\0\xff"[..].into()), is_pinned: true, ..Put::key("bytes") };
+    let text = Put { tenant: "acme".into(), cost: 0.0, ..Put::key("text") };
+    let bytes = Put { value: Value::Bytes(b"\0\xff"[..].into()), is_pinned: true, cost: 2.5, ..Put::key("bytes") };
     let nothing = Put { value: Value::Nothing, row: [0.0, 0.0, 0.0, -1.0], ttl: Some(5000), ..Put::key("nothing") };
     let settings = Settings { capacity: 7, policy: Policy::S3Fifo, ..NO_LIMIT };
     let cache = cache_of(settings, &[text, bytes, nothing]);
@@ -305,16 +305,28 @@ fn a_save_that_fails_leaves_the_old_file_and_no_other() {
     assert!(matches!(cache.save(&nowhere, Some(NOW), WALL), Err(Error::Os { errno: Some(2), .. })));
     cache.save(&folder.file(), Some(NOW), WALL).unwrap();
     let bytes = fs::read(folder.file()).unwrap();
-    let mut new = New {
-        at: Address { scope: NOBODY, key: b"\xff" },
-        item: Arc::new(Item::new(b"\xff", Value::Nothing, Row::unit(&[1.0; DIM]).unwrap(), 1.0)),
-        face: None,
-        is_pinned: false,
-        time_to_live_ns: None,
+    let refused = |key: &[u8], value| {
+        let mut new = New {
+            at: Address { scope: NOBODY, key },
+            item: Arc::new(Item::new(key, value, Row::unit(&[1.0; DIM]).unwrap(), 1.0)),
+            face: None,
+            is_pinned: false,
+            time_to_live_ns: None,
+        };
+        let cache = cache_of(NO_LIMIT, &[]);
+        cache.run(|store| store.put(&mut new, None)).unwrap().unwrap();
+        let Err(Error::Cache(why)) = cache.save(&folder.file(), Some(NOW), WALL) else { panic!("it is saved") };
+        assert_eq!(fs::read(folder.file()).unwrap(), bytes);
+        why
     };
-    cache.run(|store| store.put(&mut new, None)).unwrap().unwrap();
-    assert!(matches!(cache.save(&folder.file(), Some(NOW), WALL), Err(Error::Cache(why)) if why.contains("no text")));
-    assert_eq!(fs::read(folder.file()).unwrap(), bytes);
+    assert!(refused(b"\xff", Value::Nothing).contains("no text"));
+    // Zeroed memory that nobody touches takes none.
+    #[cfg(target_pointer_width = "64")]
+    assert_eq!(
+        refused(b"large", Value::Bytes(vec![0; 1 << 31].into())),
+        "an entry is too large to be saved: it would have 2147483700 bytes, the limit is 2147483647; remove it or keep its \
+         value elsewhere"
+    );
 }
 
 #[test]

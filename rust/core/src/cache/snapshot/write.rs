@@ -6,9 +6,10 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 
-use super::{ALIGNMENT, CHECKSUM_AT, ENTRY, HEADER, MAGIC, POLICIES, SECTIONS, SECTIONS_AT, Saved, Snapshot, VERSION};
+use super::{ALIGNMENT, CHECKSUM_AT, HEADER, MAGIC, POLICIES, SECTIONS, SECTIONS_AT, Saved, Snapshot, VERSION};
 use super::{NEVER, is_text};
-use crate::cache::Value;
+use crate::cache::{Scope, Value};
+use crate::codec::{CacheEntryParts, ENTRY_ALIGN};
 use crate::error::{Error, Result};
 use crate::file::replace;
 
@@ -17,6 +18,11 @@ impl Snapshot {
         let names = self.spaces.iter().flat_map(|names| [&*names.tenant, &*names.model_id]);
         if !names.chain(self.entries.iter().map(|saved| saved.item.key())).all(is_text) {
             return Err(Error::Cache("a key, a tenant or a model_id is no text; only texts can be saved".to_owned()));
+        }
+        for saved in &self.entries {
+            self.parts(saved).check().map_err(|why| {
+                Error::Cache(format!("an entry is too large to be saved: {why}; remove it or keep its value elsewhere"))
+            })?;
         }
         replace(path, |file| self.write_to(file))
     }
@@ -32,29 +38,43 @@ impl Snapshot {
             out.write(&bytes)?;
         }
         out.end()?;
-        for names in &self.spaces {
-            out.write(&(names.tenant.len() as u64).to_le_bytes())?;
-            out.write(&(names.model_id.len() as u64).to_le_bytes())?;
-            out.write(&names.tenant)?;
-            out.write(&names.model_id)?;
-        }
-        out.end()?;
+        let mut head = Vec::new();
         for saved in &self.entries {
-            out.write(&saved.encoded())?;
-        }
-        out.end()?;
-        for saved in &self.entries {
-            out.write(saved.item.key())?;
-        }
-        out.end()?;
-        for saved in &self.entries {
-            out.write(value(saved).1)?;
+            let parts = self.parts(saved);
+            parts.write_head(&mut head);
+            out.write(&head)?;
+            out.write(parts.value.unwrap_or_default())?;
+            out.fill(ENTRY_ALIGN)?;
         }
         out.end()?;
         let Sections { mut out, done, .. } = out;
         out.seek(SeekFrom::Start(0))?;
         out.write_all(&self.header(&done))?;
         out.flush()
+    }
+
+    fn parts<'a>(&'a self, saved: &'a Saved) -> CacheEntryParts<'a> {
+        let Scope { tenant, model_id } = self.spaces[saved.space as usize].scope();
+        let (value, value_is_text) = match saved.item.value() {
+            Value::Nothing => (None, false),
+            Value::Bytes(bytes) => (Some(&**bytes), false),
+            Value::Text(text) => (Some(&**text), true),
+        };
+        CacheEntryParts {
+            key: saved.item.key(),
+            value,
+            value_is_text,
+            tenant,
+            model_id,
+            cost: saved.item.cost(),
+            // What is not over is over after 0.
+            deadline_ns: if saved.deadline_ns == NEVER { 0 } else { saved.deadline_ns },
+            is_pinned: saved.is_pinned,
+            age: saved.age,
+            uses: saved.standing.uses,
+            is_main: saved.standing.is_main,
+            priority: saved.standing.priority,
+        }
     }
 
     fn header(&self, sections: &[(u64, u32)]) -> [u8; HEADER] {
@@ -79,24 +99,6 @@ impl Snapshot {
     }
 }
 
-impl Saved {
-    fn encoded(&self) -> [u8; ENTRY] {
-        let (kind, value) = value(self);
-        let mut entry = [0; ENTRY];
-        let mut put = |at: usize, bytes: &[u8]| entry[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, &self.deadline_ns.to_le_bytes());
-        put(8, &self.item.cost().to_le_bytes());
-        put(16, &self.standing.priority.to_le_bytes());
-        put(24, &(self.item.key().len() as u64).to_le_bytes());
-        put(32, &(value.len() as u64).to_le_bytes());
-        put(40, &self.space.to_le_bytes());
-        put(44, &self.age.to_le_bytes());
-        put(48, &self.standing.uses.to_le_bytes());
-        put(52, &[kind, self.is_pinned.into(), self.standing.is_main.into()]);
-        entry
-    }
-}
-
 /// Sections as they are written: bytes and checksum of those that are done.
 struct Sections<'a> {
     out: BufWriter<&'a mut File>,
@@ -112,22 +114,19 @@ impl Sections<'_> {
         self.out.write_all(bytes)
     }
 
+    /// Writes zeros up to the next multiple of `alignment`, which is 64 at most.
+    fn fill(&mut self, alignment: usize) -> io::Result<()> {
+        let zeros = self.len.next_multiple_of(alignment as u64) - self.len;
+        self.write(&[0; ALIGNMENT][..usize::try_from(zeros).expect("fewer than 64")])
+    }
+
     fn end(&mut self) -> io::Result<()> {
         debug_assert!(self.done.len() < SECTIONS.len());
-        let len = std::mem::take(&mut self.len);
-        let zeros = len.next_multiple_of(ALIGNMENT as u64) - len;
-        self.write(&[0; ALIGNMENT][..usize::try_from(zeros).expect("fewer than 64")])?;
+        let len = self.len;
+        self.fill(ALIGNMENT)?;
         self.len = 0;
         self.done.push((len, std::mem::take(&mut self.hasher).finalize()));
         Ok(())
-    }
-}
-
-fn value(saved: &Saved) -> (u8, &[u8]) {
-    match saved.item.value() {
-        Value::Nothing => (0, &[]),
-        Value::Bytes(bytes) => (1, bytes),
-        Value::Text(text) => (2, text),
     }
 }
 
