@@ -282,7 +282,14 @@ pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'
     let put = |key: &Bound<'py, PyString>, text: rolecore_core::Result<Option<&str>>| {
         text.map_err(CoreError)?.map_or(Ok(()), |text| dict.set_item(key, text))
     };
-    dict.set_item(intern!(py, "role"), turn.role().map_err(CoreError)?.as_str())?;
+    let role = match turn.role().map_err(CoreError)? {
+        Role::System => intern!(py, "system"),
+        Role::Developer => intern!(py, "developer"),
+        Role::User => intern!(py, "user"),
+        Role::Assistant => intern!(py, "assistant"),
+        Role::Tool => intern!(py, "tool"),
+    };
+    dict.set_item(intern!(py, "role"), role)?;
     let nulls = turn.nulls().map_err(CoreError)?;
     if nulls != 0 {
         for (number, key) in NULLABLE.iter().enumerate() {

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display};
 use std::str;
 
+use simdutf8::basic::from_utf8;
+
 use super::format::{Field, MOST_BYTES, VTABLE_HEADER, WORD};
 use crate::error::{Error, Result};
 
@@ -158,13 +160,19 @@ impl<'a> Table<'a> {
     }
 
     /// A byte of which the first `n` values are known.
+    #[inline]
     pub(super) fn known(&self, field: &Field, n: u8, default: u8) -> Result<u8> {
         let Some([value]) = self.scalar(field)? else { return Ok(default) };
         if value < n {
             return Ok(value);
         }
+        Err(self.unknown(field, value, n))
+    }
+
+    #[cold]
+    fn unknown(&self, field: &Field, value: u8, n: u8) -> Error {
         let at = self.at + self.entry(field).unwrap_or(0);
-        Err(self.damaged(field, at, format!("it is {value}, the greatest known is {}", n - 1)))
+        self.damaged(field, at, format!("it is {value}, the greatest known is {}", n - 1))
     }
 
     /// A vector of elements of as many bytes.
@@ -189,20 +197,27 @@ impl<'a> Table<'a> {
         Ok(self.vector(field, 1)?.map(|vector| vector.elements))
     }
 
+    /// Most texts of a turn are not there, which is seen without a call.
     #[inline]
     pub(super) fn text(&self, field: &Field) -> Result<Option<&'a str>> {
+        if self.entry(field).is_none() { Ok(None) } else { self.text_there(field) }
+    }
+
+    fn text_there(&self, field: &Field) -> Result<Option<&'a str>> {
         self.vector(field, 1)?.map(|vector| self.utf8(field, &vector)).transpose()
     }
 
     /// The text that a vector of the table is.
     #[inline]
     pub(super) fn utf8(&self, field: &Field, vector: &Vector<'a>) -> Result<&'a str> {
-        str::from_utf8(vector.elements).map_err(|error| {
-            let at = vector.at + error.valid_up_to();
-            self.damaged(field, at, "it is not UTF-8")
+        from_utf8(vector.elements).map_err(|_| {
+            // Which byte it is, only the slower one says.
+            let n_valid = str::from_utf8(vector.elements).map_or_else(|error| error.valid_up_to(), str::len);
+            self.damaged(field, vector.at + n_valid, "it is not UTF-8")
         })
     }
 
+    #[inline]
     pub(super) fn tables(&self, field: &Field) -> Result<Option<Tables<'a>>> {
         Ok(self.vector(field, WORD)?.map(|vector| self.list(&vector)))
     }

@@ -44,6 +44,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn version(&self) -> Result<u16> {
         self.0.u16(&snapshot::VERSION, 1)
     }
@@ -52,6 +53,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn session_id(&self) -> Result<Option<&'a str>> {
         self.0.text(&snapshot::SESSION_ID)
     }
@@ -60,6 +62,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn role(&self) -> Result<Option<&'a str>> {
         self.0.text(&snapshot::ROLE)
     }
@@ -68,6 +71,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn tokenizer(&self) -> Result<Option<&'a str>> {
         self.0.text(&snapshot::TOKENIZER)
     }
@@ -76,6 +80,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn turns(&self) -> Result<List<'a, Turn<'a>>> {
         let tables = self.0.tables(&snapshot::TURNS)?.unwrap_or(Tables::NONE);
         Ok(List { tables, view: Turn })
@@ -85,6 +90,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn summary(&self) -> Result<Option<&'a str>> {
         self.0.text(&snapshot::SUMMARY)
     }
@@ -93,6 +99,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn vector_dim(&self) -> Result<u32> {
         self.0.u32(&snapshot::VECTOR_DIM)
     }
@@ -101,6 +108,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors, and where the numbers do not make whole vectors of [`Snapshot::vector_dim`].
+    #[inline]
     pub fn vectors(&self) -> Result<Option<Vectors<'a>>> {
         let field = &snapshot::VECTORS;
         let Some(vector) = self.0.vector(field, size_of::<f32>())? else { return Ok(None) };
@@ -116,6 +124,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn payload(&self) -> Result<Option<&'a [u8]>> {
         self.0.bytes(&snapshot::PAYLOAD)
     }
@@ -124,6 +133,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn created_ms(&self) -> Result<i64> {
         self.0.i64(&snapshot::CREATED_MS)
     }
@@ -132,6 +142,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn updated_ms(&self) -> Result<i64> {
         self.0.i64(&snapshot::UPDATED_MS)
     }
@@ -176,6 +187,7 @@ impl<T> List<'_, T> {
     ///
     /// # Errors
     /// [`Error::Argument`] where the index is past the end, [`Error::Codec`] where there is no table.
+    #[inline]
     pub fn get(&self, index: usize) -> Result<T> {
         self.tables.get(index).map(self.view)
     }
@@ -195,6 +207,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors, and where the role is none of [`Role::ALL`].
+    #[inline]
     pub fn role(&self) -> Result<Role> {
         let role = self.0.known(&turn::ROLE, N_ROLES, Role::User as u8)?;
         Ok(Role::ALL[usize::from(role)])
@@ -204,6 +217,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn text(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::TEXT)
     }
@@ -212,6 +226,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors. That it is JSON is not checked.
+    #[inline]
     pub fn parts(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::PARTS)
     }
@@ -220,6 +235,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn name(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::NAME)
     }
@@ -228,6 +244,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn refusal(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::REFUSAL)
     }
@@ -236,6 +253,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn tool_calls(&self) -> Result<Option<List<'a, ToolCall<'a>>>> {
         let tables = self.0.tables(&turn::TOOL_CALLS)?;
         Ok(tables.map(|tables| List { tables, view: ToolCall }))
@@ -245,6 +263,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn tool_call_id(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::TOOL_CALL_ID)
     }
@@ -253,6 +272,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors. That it is JSON is not checked.
+    #[inline]
     pub fn extra(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::EXTRA)
     }
@@ -261,6 +281,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn tokens(&self) -> Result<u32> {
         self.0.u32(&turn::TOKENS)
     }
@@ -269,6 +290,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn is_pinned(&self) -> Result<bool> {
         self.0.bool(&turn::IS_PINNED)
     }
@@ -277,6 +299,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn time_ms(&self) -> Result<i64> {
         self.0.i64(&turn::TIME_MS)
     }
@@ -285,6 +308,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors, and for bits of no key.
+    #[inline]
     pub fn nulls(&self) -> Result<u8> {
         self.0.known(&turn::NULLS, N_NULLS, 0)
     }
@@ -299,6 +323,7 @@ impl<'a> ToolCall<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn id(&self) -> Result<Option<&'a str>> {
         self.0.text(&tool_call::ID)
     }
@@ -307,6 +332,7 @@ impl<'a> ToolCall<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn name(&self) -> Result<Option<&'a str>> {
         self.0.text(&tool_call::NAME)
     }
@@ -315,6 +341,7 @@ impl<'a> ToolCall<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn arguments(&self) -> Result<Option<&'a str>> {
         self.0.text(&tool_call::ARGUMENTS)
     }
@@ -323,6 +350,7 @@ impl<'a> ToolCall<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors.
+    #[inline]
     pub fn is_custom(&self) -> Result<bool> {
         self.0.bool(&tool_call::IS_CUSTOM)
     }
@@ -331,6 +359,7 @@ impl<'a> ToolCall<'a> {
     ///
     /// # Errors
     /// [`Error::Codec`], as for all accessors. That it is JSON is not checked.
+    #[inline]
     pub fn extra(&self) -> Result<Option<&'a str>> {
         self.0.text(&tool_call::EXTRA)
     }
