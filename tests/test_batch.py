@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecore import ArgumentError, CodecError
@@ -151,6 +151,37 @@ with BatchWriter({str(path)!r}) as writer:
     open_batch(path).verify()
 
 
+def test_lock_is_the_parents_whatever_a_forked_process_does(path: Path) -> None:
+    code = f"""
+import os
+from rolecore.codec import BatchWriter
+writer = BatchWriter({str(path)!r})
+ended, end = os.pipe()
+if os.fork() == 0:
+    os.close(end)
+    os.read(ended, 1)
+    os._exit(0)
+if os.fork() == 0:
+    writer.close()
+    del writer
+    os._exit(0)
+os.wait()
+try:
+    BatchWriter({str(path)!r})
+except OSError as error:
+    print(error)
+writer.close()
+BatchWriter({str(path)!r}).close()
+print("opened again")
+os.close(end)
+os.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert "another writer has it open" in first
+    assert second == "opened again"
+
+
 ENDLESS = """
 import sys
 from rolecore.codec import BatchWriter, encode_snapshot
@@ -189,6 +220,7 @@ def test_killed_writer_loses_nothing_it_had_appended(path: Path, flushes: int) -
     assert (batch[-1].session_id, len(batch), batch.n_torn_bytes) == ("after", n_snapshots + 1, 0)
 
 
+@settings(max_examples=10)
 @given(cut=st.integers(1, 2000))
 def test_torn_end_is_counted_and_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("torn") / "sessions"

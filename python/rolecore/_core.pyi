@@ -26,8 +26,9 @@ class Batch:
     def __len__(self, /) -> int: ...
     @property
     def n_torn_bytes(self, /) -> int:
-        """Bytes at the end of the file that are no whole snapshot: what a crash lost, or a writer was about to write. The next writer
-        cuts them off.
+        """Bytes at the end of the file that are no whole snapshot.
+
+        A crash lost them, or a writer is about to write them. The next writer cuts them off.
         """
     @property
     def nbytes(self, /) -> int:

@@ -220,8 +220,9 @@ impl Batch {
         self.core.index().n_bytes()
     }
 
-    /// Bytes at the end of the file that are no whole snapshot: what a crash lost, or a writer was about to write. The next writer
-    /// cuts them off.
+    /// Bytes at the end of the file that are no whole snapshot.
+    ///
+    /// A crash lost them, or a writer is about to write them. The next writer cuts them off.
     #[getter]
     fn n_torn_bytes(&self) -> u64 {
         self.core.index().n_torn_bytes()

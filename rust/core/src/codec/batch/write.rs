@@ -36,7 +36,7 @@ impl BatchWriter {
     /// # Errors
     /// [`Error::Os`] if it cannot be written, or another writer has it open; else those of [`BatchIndex::read`].
     ///
-    /// Cost: that of [`BatchIndex::read`].
+    /// Cost: that of [`BatchIndex::read`]; for a new file two waits for the disk.
     pub fn open(path: &Path) -> Result<Self> {
         let os = |error| Error::os(&error, path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(os)?;
@@ -211,6 +211,15 @@ impl BatchWriter {
             return Err(Error::Argument(why.to_owned()));
         }
         Ok(())
+    }
+}
+
+impl Drop for BatchWriter {
+    /// Gives the lock back even if a forked process, which shares it, still has the file open; that one takes none from its parent.
+    fn drop(&mut self) {
+        if self.is_of_this_process() {
+            let _ = self.file.unlock();
+        }
     }
 }
 
