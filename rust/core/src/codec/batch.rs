@@ -37,8 +37,9 @@
 //! are found through at most 1 + log2(n) of them, however they were appended, and are listed again O(log n) times each.
 //!
 //! **Opening.** A file that ends with an index is read from there: its header, that of the index, and those of the indexes before it.
-//! No snapshot is touched, and no list: both are looked at when a snapshot is asked for. Any other file was left by a crash, or is being
-//! written to: it is read from its first chunk on, header by header, to the last index that is whole, and from there on with all checksums.
+//! No snapshot is touched, and no list: both are looked at when a snapshot is asked for. Any other file was left by a crash, is being
+//! written to, or has a damaged index: it is read from its first chunk on, header by header, to the last index that is right, and from
+//! there on with all checksums.
 //! What comes after the last whole chunk is torn. Readers leave it alone, the next writer cuts it off. Where a whole index lies behind what
 //! is torn, a crash is not what tore it: no reader and no writer takes such a file.
 //!

@@ -67,13 +67,12 @@ impl BatchIndex {
             let mark = source.mark;
             return Ok(Self { segments: Vec::new(), rest: Vec::new(), end: 0, n_torn_bytes: n_bytes, mark });
         }
-        match source.last_index()? {
-            Some(last) => {
-                let segments = source.chain(&last)?;
-                Ok(Self { segments, rest: Vec::new(), end: n_bytes, n_torn_bytes: 0, mark: source.mark })
-            }
-            None => source.recover(),
+        if let Some(last) = source.last_index()?
+            && let Some(segments) = source.chain(&last)?
+        {
+            return Ok(Self { segments, rest: Vec::new(), end: n_bytes, n_torn_bytes: 0, mark: source.mark });
         }
+        source.recover()
     }
 
     /// Snapshots.
@@ -151,8 +150,9 @@ impl<S: Read + Seek> Source<'_, S> {
         Ok(self.chunk(at)?.filter(|chunk| chunk.kind == Kind::Index && chunk.end == n_bytes))
     }
 
-    /// The indexes that count when `last` is the last, from the first snapshot on. Each begins before the next, and is twice as long.
-    fn chain(&mut self, last: &Chunk) -> Result<Vec<Segment>> {
+    /// The indexes that count when `last` is the last, from the first snapshot on. Each begins before the next, and is twice as long;
+    /// `None` if one is not so.
+    fn chain(&mut self, last: &Chunk) -> Result<Option<Vec<Segment>>> {
         let mut segments: Vec<Segment> = Vec::new();
         let (mut at, mut limit) = (last.at, last.end);
         loop {
@@ -163,14 +163,12 @@ impl<S: Read + Seek> Source<'_, S> {
                 Some(later) => segment.end() == later.first && segment.len / 2 >= later.len,
                 None => true,
             };
-            let (segment, before) = read
-                .filter(follows)
-                .filter(|(segment, before)| (segment.first == 0) == (*before == 0))
-                .ok_or_else(|| self.damaged(format!("its index at byte {at} is damaged; take another copy of it")))?;
+            let read = read.filter(follows).filter(|(segment, before)| (segment.first == 0) == (*before == 0));
+            let Some((segment, before)) = read else { return Ok(None) };
             segments.push(segment);
             if before == 0 {
                 segments.reverse();
-                return Ok(segments);
+                return Ok(Some(segments));
             }
             (at, limit) = (before, at);
         }
@@ -191,22 +189,18 @@ impl<S: Read + Seek> Source<'_, S> {
         let mut segments = Vec::new();
         let mut end = FILE_HEADER as u64;
         while let Some((index, n_before)) = indexes.pop() {
-            if self.is_whole(&index)? {
-                segments = self.chain(&index)?;
-                end = index.end;
-                if segments.last().map(Segment::end) != Some(n_before) {
-                    let at = index.at;
-                    return Err(self.damaged(format!(
-                        "its index at byte {at} lists other than the {n_before} snapshots before it"
-                    )));
-                }
+            if self.is_whole(&index)?
+                && let Some(chain) = self.chain(&index)?
+                && chain.last().map(Segment::end) == Some(n_before)
+            {
+                (segments, end) = (chain, index.end);
                 break;
             }
         }
         let mut rest = Vec::new();
         let mut at = end;
         while let Some(chunk) = self.chunk(at)?.filter(|chunk| chunk.end <= n_bytes) {
-            // An index is a damaged one here. What is appended behind it is worth no less.
+            // An index is a damaged one here. Snapshots are found without it.
             if chunk.kind == Kind::Snapshot {
                 if !self.is_whole(&chunk)? {
                     break;
