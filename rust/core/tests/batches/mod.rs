@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::ops::Range;
 use std::path::Path;
 
-use rolecore_core::codec::{self, BatchIndex, Plan, Snapshot, SnapshotParts, ToolCallParts, TurnParts, Turns};
+use rolecore_core::codec::{self, BatchIndex, Plan, Snapshot, SnapshotParts, ToolCallParts, TurnParts, Turns, Vectors};
 use rolecore_core::{Error, Result};
 
 pub(crate) const HEADER: usize = 32;
@@ -36,8 +36,7 @@ pub(crate) fn snapshot(payload: &[u8]) -> Vec<u8> {
         tokenizer: None,
         turns: &NoTurns,
         summary: None,
-        vector_dim: 0,
-        vectors: &[],
+        vectors: Vectors::default(),
         payload: Some(payload),
         created_ms: 0,
         updated_ms: 0,
