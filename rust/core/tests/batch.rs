@@ -281,20 +281,38 @@ fn opening_takes_a_logarithm_of_the_flushes() {
 
 #[test]
 fn a_chunk_within_a_snapshot_is_none_of_the_files() {
-    // The inner file's mark is that of the outer one, and its chunks say the places that they have in the outer one's.
+    // Where the payload lies in the file, and another file's chunks that say just the places which they have there.
+    let mut built = Built::new();
+    built.append(&snapshot(&[7; 1000]));
+    built.append(&snapshot(b"sent"));
+    let payload_at = built.bytes.windows(4).position(|window| window == [7; 4]).unwrap();
     let mut fake = Built::new();
-    let inner_at = 32 + 32 + (snapshot(&[0; 600]).len() - 600).next_multiple_of(16);
-    fake.append(&snapshot(&vec![9; inner_at]));
+    fake.append(&snapshot(&vec![0; payload_at]));
+    let begin = fake.bytes.len();
     fake.append(&snapshot(b"made up"));
     fake.flush();
-    for skip in 0..48 {
-        let payload = [&vec![0; skip][..], &fake.bytes[32..]].concat();
-        let mut built = Built::new();
-        built.append(&snapshot(&payload));
-        built.append(&snapshot(b"sent"));
-        for len in 0..=built.bytes.len() {
-            assert_eq!(check(&built.bytes[..len]).map(|read| read.len()), Ok(built.n_whole(len)), "{skip}, {len}");
-        }
+    assert!(begin >= payload_at && fake.bytes.len() < payload_at + 1000);
+    built.bytes[begin..fake.bytes.len()].copy_from_slice(&fake.bytes[begin..]);
+    seal(&mut built.bytes[built.chunks[0].clone()]);
+    // A file that ended right after them would end with an index, for whoever knew the mark.
+    for len in (0..=built.bytes.len()).filter(|&len| len != fake.bytes.len()) {
+        assert_eq!(check(&built.bytes[..len]).map(|read| read.len()), Ok(built.n_whole(len)), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_list_leads_to_snapshots_before_it_alone() {
+    let mut built = built(&[10; 5], 4);
+    built.flush();
+    let (index, later) = (built.chunks[4].clone(), built.snapshots[4]);
+    // The second snapshot's entry leads to its own index, then to a later snapshot.
+    for (at, len) in [(index.start, index.len() - 32), later] {
+        let entry = [at as u64, len as u64].map(u64::to_le_bytes).concat();
+        built.bytes[index.start + 64..index.start + 80].copy_from_slice(&entry);
+        seal(&mut built.bytes[index.clone()]);
+        let bytes = &built.bytes[..index.end];
+        let bytes = if at > index.start { &built.bytes } else { bytes };
+        assert!(check(bytes).unwrap()[1].is_err(), "byte {at}");
     }
 }
 
