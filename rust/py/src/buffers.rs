@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rolecore_core::cache::Item;
 use rolecore_core::codec::{Plan, Turns};
+use rolecore_core::file::Mapped;
 
 use crate::arguments::wrong_kind;
 use crate::errors::CoreError;
@@ -45,7 +46,14 @@ impl Numbers {
 }
 
 /// Bytes of somebody else, held for as long as anything reads them.
-pub(crate) struct Owner(PyBuffer<u8>);
+pub(crate) enum Owner {
+    Buffer(PyBuffer<u8>),
+    /// Some of a file.
+    File {
+        map: Arc<Mapped>,
+        range: Range<usize>,
+    },
+}
 
 impl Owner {
     /// Holds a buffer; `copy` says whether as a copy, and None that one is made where the bytes can be written to.
@@ -55,19 +63,28 @@ impl Owner {
         let buffer = buffer.ok_or_else(|| wrong_kind(given, "buffer", "contiguous bytes"))?;
         if copy.unwrap_or(!buffer.readonly()) {
             let copied = PyBytes::new(py, &buffer.to_vec(py)?);
-            return PyBuffer::get(copied.as_any()).map(Self);
+            return PyBuffer::get(copied.as_any()).map(Self::Buffer);
         }
-        Ok(Self(buffer))
+        Ok(Self::Buffer(buffer))
+    }
+
+    /// Holds a file of which `bytes` are some.
+    pub(crate) fn of_file(map: &Arc<Mapped>, bytes: &[u8]) -> Self {
+        Self::File { map: Arc::clone(map), range: range_within(map.bytes(), bytes) }
     }
 
     /// The bytes. Whoever asked for no copy of what can be written to has been told not to.
     pub(crate) fn bytes(&self) -> &[u8] {
-        let len = self.0.len_bytes();
+        let buffer = match self {
+            Self::Buffer(buffer) => buffer,
+            Self::File { map, range } => return &map.bytes()[range.clone()],
+        };
+        let len = buffer.len_bytes();
         if len == 0 {
             return &[];
         }
         // SAFETY: the buffer is contiguous and has so many bytes, which stay where they are while it is held.
-        unsafe { slice::from_raw_parts(self.0.buf_ptr().cast(), len) }
+        unsafe { slice::from_raw_parts(buffer.buf_ptr().cast(), len) }
     }
 }
 
@@ -81,9 +98,14 @@ pub(crate) struct Stretch {
 impl Stretch {
     /// `bytes` are some of `owner`'s.
     pub(crate) fn of(owner: &Arc<Owner>, bytes: &[u8]) -> Self {
-        let start = bytes.as_ptr().addr() - owner.bytes().as_ptr().addr();
-        Self { owner: Arc::clone(owner), range: start..start + bytes.len() }
+        Self { owner: Arc::clone(owner), range: range_within(owner.bytes(), bytes) }
     }
+}
+
+/// Where in `all` those `bytes` are that are some of it.
+fn range_within(all: &[u8], bytes: &[u8]) -> Range<usize> {
+    let start = bytes.as_ptr().addr() - all.as_ptr().addr();
+    start..start + bytes.len()
 }
 
 #[pymethods]

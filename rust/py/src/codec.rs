@@ -97,9 +97,7 @@ pub(crate) fn encode_snapshot<'py>(
 #[pyfunction]
 #[pyo3(signature = (buffer: "typing_extensions.Buffer", *, copy: "bool | None" = None) -> "Snapshot")]
 pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<&Bound<'_, PyAny>>) -> PyResult<Snapshot> {
-    let owner = Owner::of(buffer, copy.map(|copy| flag(copy, "copy")).transpose()?)?;
-    View::open(owner.bytes()).map_err(CoreError)?;
-    Ok(Snapshot { owner: Arc::new(owner) })
+    Snapshot::of(Owner::of(buffer, copy.map(|copy| flag(copy, "copy")).transpose()?)?)
 }
 
 /// A session that is read in place.
@@ -253,6 +251,12 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    /// Opens the snapshot that the owner's bytes are.
+    pub(crate) fn of(owner: Owner) -> PyResult<Self> {
+        View::open(owner.bytes()).map_err(CoreError)?;
+        Ok(Self { owner: Arc::new(owner) })
+    }
+
     fn read<'a, T>(&'a self, field: impl FnOnce(&View<'a>) -> rolecore_core::Result<T>) -> PyResult<T> {
         Ok(View::open(self.owner.bytes()).and_then(|view| field(&view)).map_err(CoreError)?)
     }

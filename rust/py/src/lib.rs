@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 
 mod arguments;
+mod batch;
 mod buffers;
 mod build_info;
 mod cache;
@@ -41,6 +42,8 @@ mod window;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::batch::{Batch, BatchWriter, open_batch};
     #[pymodule_export]
     use crate::build_info::build_info;
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! Sessions, and entries of a cache, as bytes that are read in place, in the `FlatBuffers` format: fbs/.
 
+mod batch;
 mod cache_entry;
 mod encode;
 mod file;
@@ -11,6 +12,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use batch::{Batch, BatchIndex, BatchWriter};
 pub(crate) use cache_entry::{CacheEntry, CacheEntryParts, ENTRY_ALIGN};
 pub use encode::{PlainTurn, SnapshotParts, ToolCallParts, TurnParts, Turns};
 pub use file::read;

@@ -5,3 +5,4 @@ mod replace;
 
 pub use mapped::Mapped;
 pub use replace::replace;
+pub(crate) use replace::sync_folder_of;

@@ -17,17 +17,24 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
 }
 
 fn replace_in_folder(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = Unfinished::in_folder(folder)?;
+    let mut new = Unfinished::in_folder(folder_of(path))?;
     write(&mut new.file)?;
     new.file.sync_all()?;
     new.take_the_place_of(path)?;
-    // So that the name is on disk, too.
-    match File::open(folder)?.sync_all() {
+    sync_folder_of(path)
+}
+
+/// Sees to it that the name of a file is on disk.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match File::open(folder_of(path))?.sync_all() {
         // Of file systems that know no such thing.
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
         synced => synced,
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file that goes away again unless it is finished.
