@@ -15,14 +15,6 @@ use crate::error::Result;
 use crate::message::{Message, Role};
 use crate::tokens::Tokenizer;
 
-/// What there is to know of a message that is one text and nothing else, but for the text.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plain {
-    pub(crate) role: Role,
-    /// Bytes of the text.
-    pub(crate) text_len: u32,
-}
-
 /// A message with its token count: the costly half of an append, done without the history.
 #[derive(Debug, Clone)]
 pub struct Counted {
@@ -82,8 +74,6 @@ pub struct History {
     tokenizer: Arc<Tokenizer>,
     messages: Vec<Message>,
     message_tokens: Vec<u64>,
-    /// Of the messages that are one text and nothing else. Close together, while a message's fields and its text lie here and there.
-    plain: Vec<Option<Plain>>,
     is_dropped: Vec<bool>,
     is_pinned: Vec<bool>,
     groups: Vec<Group>,
@@ -108,7 +98,6 @@ impl History {
             tokenizer,
             messages: Vec::new(),
             message_tokens: Vec::new(),
-            plain: Vec::new(),
             is_dropped: Vec::new(),
             is_pinned: Vec::new(),
             groups: Vec::new(),
@@ -168,8 +157,6 @@ impl History {
             group.is_live = true;
             group.is_pinned |= pin;
         }
-        let plain_len = message.plain_text().and_then(|text| u32::try_from(text.len()).ok());
-        self.plain.push(plain_len.map(|text_len| Plain { role: message.role, text_len }));
         self.messages.push(message);
         self.message_tokens.push(tokens);
     }
@@ -299,12 +286,6 @@ impl History {
 
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
-    }
-
-    /// Message `index`, if it is one text and nothing else.
-    #[inline]
-    pub(crate) fn plain(&self, index: usize) -> Option<Plain> {
-        self.plain[index]
     }
 
     pub(crate) fn messages(&self) -> &[Message] {

@@ -3,7 +3,6 @@
 
 mod wire;
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use flatbuffers::Table;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rolecore_core::codec::{PlainTurn, Plan, SnapshotParts, ToolCallParts, TurnParts, Turns, Vectors};
-use rolecore_core::{Counted, Error, History, Message, Part, Result, Role, Tokenizer, ToolCall};
+use rolecore_core::codec::{Plan, SnapshotParts, ToolCallParts, TurnParts, Turns, Vectors};
+use rolecore_core::{Counted, Error, History, Message, Part, Role, Tokenizer, ToolCall};
 use wire::snapshot as official;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,79 +46,51 @@ struct Session {
 #[derive(Debug, Clone, PartialEq)]
 struct Talk(Vec<Said>);
 
-impl Turns for Talk {
-    fn n_turns(&self) -> usize {
-        self.0.len()
+impl Said {
+    fn parts(&self) -> TurnParts<'_> {
+        let [text, parts, name, refusal, tool_call_id, extra] = self.texts.each_ref().map(Option::as_deref);
+        let Self { role, tokens, is_pinned, time_ms, nulls, .. } = *self;
+        TurnParts { role, text, parts, name, refusal, tool_call_id, extra, tokens, is_pinned, time_ms, nulls }
     }
 
-    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
-        let said = self.0.get(index).ok_or_else(|| Error::Codec("no such turn".into()))?;
-        let [text, parts, name, refusal, tool_call_id, extra] = said.texts.each_ref().map(Option::as_deref);
-        let n_tool_calls = said.calls.as_ref().map(Vec::len);
-        let Said { role, tokens, is_pinned, time_ms, nulls, .. } = *said;
-        Ok(TurnParts {
-            role,
-            text,
-            parts,
-            name,
-            refusal,
-            n_tool_calls,
-            tool_call_id,
-            extra,
-            tokens,
-            is_pinned,
-            time_ms,
-            nulls,
-        })
+    fn calls(&self) -> Option<impl Iterator<Item = ToolCallParts<'_>>> {
+        let calls = self.calls.as_ref()?.iter().map(|call| {
+            let [id, name, arguments, extra] = call.texts.each_ref().map(Option::as_deref);
+            ToolCallParts { id, name, arguments, is_custom: call.is_custom, extra }
+        });
+        Some(calls)
     }
 
-    /// Whenever it can be: what is not plain is written by `turn` alone.
-    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
-        let Said { role, texts, calls, tokens, is_pinned, time_ms, nulls } = self.0.get(index)?;
-        let [Some(text), None, None, None, None, None] = texts else { return None };
-        let turn = PlainTurn { role: *role, text: text.as_str(), tokens: *tokens, is_pinned: *is_pinned };
-        (calls.is_none() && *time_ms == 0 && *nulls == 0).then_some(turn)
-    }
-
-    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
-        let call = self.0[turn].calls.as_ref().and_then(|calls| calls.get(call));
-        let call = call.ok_or_else(|| Error::Codec("no such call".into()))?;
-        let [id, name, arguments, extra] = call.texts.each_ref().map(Option::as_deref);
-        Ok(ToolCallParts { id, name, arguments, is_custom: call.is_custom, extra })
+    /// The text, if there is no more to say than `Turns::push_plain` takes.
+    fn plain(&self) -> Option<&str> {
+        let [Some(text), None, None, None, None, None] = &self.texts else { return None };
+        (self.calls.is_none() && self.time_ms == 0 && self.nulls == 0).then_some(text)
     }
 }
 
-/// Gives one talk when it is first asked for turns and another from then on.
-struct Fickle<'a> {
-    talks: [&'a Talk; 2],
-    is_second: Cell<bool>,
-}
+impl Talk {
+    /// The short way wherever there is one.
+    fn turns(&self) -> Turns<'_> {
+        let mut turns = Turns::default();
+        for said in &self.0 {
+            match said.plain() {
+                Some(text) => turns.push_plain(said.role, text, said.tokens, said.is_pinned),
+                None => turns.push(&said.parts(), said.calls()),
+            }
+        }
+        turns
+    }
 
-impl Fickle<'_> {
-    fn talk(&self) -> &Talk {
-        self.talks[usize::from(self.is_second.get())]
+    fn turns_the_long_way(&self) -> Turns<'_> {
+        let mut turns = Turns::default();
+        for said in &self.0 {
+            turns.push(&said.parts(), said.calls());
+        }
+        turns
     }
 }
 
-impl Turns for Fickle<'_> {
-    fn n_turns(&self) -> usize {
-        self.talk().n_turns()
-    }
-
-    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
-        self.talk().turn(index)
-    }
-
-    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
-        self.talk().plain(index)
-    }
-
-    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
-        self.talk().call(turn, call)
-    }
-}
-
-fn parts<'a, T: Turns + ?Sized>(session: &'a Session, turns: &'a T, vectors: &'a [u8]) -> SnapshotParts<'a, T> {
+fn parts<'a>(session: &'a Session, turns: &'a Turns<'a>, vectors: &'a [u8]) -> SnapshotParts<'a> {
     let [session_id, role, tokenizer, summary] = session.texts.each_ref().map(Option::as_deref);
     let [created_ms, updated_ms] = session.times_ms;
     let payload = session.payload.as_deref();
@@ -128,7 +99,7 @@ fn parts<'a, T: Turns + ?Sized>(session: &'a Session, turns: &'a T, vectors: &'a
 }
 
 /// Writes over bytes that are all `before`.
-fn write<T: Turns + ?Sized>(parts: &SnapshotParts<'_, T>, before: u8) -> Vec<u8> {
+fn write(parts: &SnapshotParts<'_>, before: u8) -> Vec<u8> {
     let plan = Plan::new(parts).unwrap();
     let mut out = vec![before; plan.len()];
     plan.write(&mut out).unwrap();
@@ -137,7 +108,7 @@ fn write<T: Turns + ?Sized>(parts: &SnapshotParts<'_, T>, before: u8) -> Vec<u8>
 
 fn encode(session: &Session, before: u8) -> Vec<u8> {
     let vectors: Vec<u8> = session.vectors.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-    write(&parts(session, &session.turns, &vectors), before)
+    write(&parts(session, &session.turns.turns(), &vectors), before)
 }
 
 fn decode(bytes: &[u8]) -> Session {
@@ -288,24 +259,6 @@ proptest! {
         let contents: BTreeSet<_> = vtables.iter().map(|&(start, end)| &bytes[start..end]).collect();
         prop_assert!(contents.len() + 2 >= vtables.len());
     }
-
-    #[test]
-    fn turns_that_change_between_the_passes_are_refused_or_written_whole(session in session(), other in vec(turn(), 0..4), same: bool) {
-        let mut other = Talk(other);
-        if same {
-            other.0.splice(0..0, session.turns.0.iter().rev().cloned());
-        }
-        let turns = Fickle { talks: [&session.turns, &other], is_second: Cell::new(false) };
-        let session = Session { vectors: Vec::new(), ..session.clone() };
-        let parts = parts(&session, &turns, &[]);
-        let plan = Plan::new(&parts).unwrap();
-        turns.is_second.set(true);
-        let mut out = vec![0xAA; plan.len()];
-        match plan.write(&mut out) {
-            Ok(()) => prop_assert_eq!(decode(&out).turns.0.len(), session.turns.0.len()),
-            Err(error) => prop_assert!(matches!(error, Error::Codec(_))),
-        }
-    }
 }
 
 const EMPTY: Session = Session {
@@ -323,35 +276,20 @@ fn nothing_takes_the_room_of_nothing() {
     assert_eq!(encode(&EMPTY, 0), b"\x08\0\0\0RCSS\xFC\xFF\xFF\xFF\x04\0\x04\0");
 }
 
-/// Turns that all go the long way.
-struct Long<'a>(&'a Talk);
-
-impl Turns for Long<'_> {
-    fn n_turns(&self) -> usize {
-        self.0.n_turns()
-    }
-
-    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
-        self.0.turn(index)
-    }
-
-    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
-        self.0.call(turn, call)
-    }
-}
-
 proptest! {
     #[test]
     fn plain_turns_are_the_same_bytes_as_others(session in session()) {
-        let long = write(&parts(&session, &Long(&session.turns), &[]), 0);
-        prop_assert_eq!(write(&parts(&session, &session.turns, &[]), 0xFF), long);
+        let session = Session { vectors: Vec::new(), ..session };
+        let long = write(&parts(&session, &session.turns.turns_the_long_way(), &[]), 0);
+        prop_assert_eq!(encode(&session, 0xFF), long);
     }
 }
 
 #[test]
 fn a_buffer_of_another_size_is_refused() {
     let session = EMPTY;
-    let parts = parts(&session, &session.turns, &[]);
+    let turns = session.turns.turns();
+    let parts = parts(&session, &turns, &[]);
     let plan = Plan::new(&parts).unwrap();
     for len in [0, 15, 17] {
         let error = plan.write(&mut vec![0; len]).unwrap_err();
@@ -363,39 +301,9 @@ fn a_buffer_of_another_size_is_refused() {
 fn vectors_that_are_not_whole_are_refused() {
     for vector_dim in [0, 2] {
         let session = Session { vector_dim, ..EMPTY };
-        let error = Plan::new(&parts(&session, &session.turns, &[0; 12])).unwrap_err();
+        let error = Plan::new(&parts(&session, &Turns::default(), &[0; 12])).unwrap_err();
         assert!(error.to_string().contains("vectors has 12 bytes"), "{error}");
         assert!(error.to_string().contains(&format!("their dim, {vector_dim};")), "{error}");
-    }
-}
-
-/// So many turns of one text.
-struct Repeated<'a>(&'a str, usize);
-
-impl Turns for Repeated<'_> {
-    fn n_turns(&self) -> usize {
-        self.1
-    }
-
-    fn turn(&self, _: usize) -> Result<TurnParts<'_>> {
-        Ok(TurnParts {
-            role: Role::User,
-            text: Some(self.0),
-            parts: None,
-            name: None,
-            refusal: None,
-            n_tool_calls: None,
-            tool_call_id: None,
-            extra: None,
-            tokens: 0,
-            is_pinned: false,
-            time_ms: 0,
-            nulls: 0,
-        })
-    }
-
-    fn call(&self, _: usize, _: usize) -> Result<ToolCallParts<'_>> {
-        unreachable!("no turn has calls")
     }
 }
 
@@ -403,7 +311,11 @@ impl Turns for Repeated<'_> {
 fn two_gigabytes_are_too_many() {
     let text = "x".repeat((1 << 20) - 17);
     // Each turn: a table of 8, the text's length, the text with its NUL, and 4 for the turn's offset: 2^20.
-    let len_of = |n| Plan::new(&parts(&EMPTY, &Repeated(&text, n), &[])).map(|plan| plan.len());
+    let len_of = |n| {
+        let mut turns = Turns::default();
+        (0..n).for_each(|_| turns.push_plain(Role::User, &text, 0, false));
+        Plan::new(&parts(&EMPTY, &turns, &[])).map(|plan| plan.len())
+    };
     let small = len_of(1).unwrap();
     assert_eq!(len_of(2047).unwrap(), small + 2046 * (1 << 20));
     let error = len_of(2048).unwrap_err().to_string();
@@ -451,7 +363,11 @@ fn a_history_is_written_as_it_holds_its_messages() {
             nulls: 0,
         });
     }
-    assert_eq!(decode(&write(&parts(&EMPTY, &history, &[]), 0)).turns.0, expected);
+    let mut turns = Turns::default();
+    for index in 0..history.len() {
+        turns.push_message(&history, index, 0).unwrap();
+    }
+    assert_eq!(decode(&write(&parts(&EMPTY, &turns, &[]), 0)).turns.0, expected);
 }
 
 #[test]
@@ -460,7 +376,12 @@ fn a_history_does_not_write_parts_that_it_does_not_keep() {
     let two = Message { parts: vec![Part::Text("a".into()), Part::Text("b".into())], ..Message::text(Role::User, "") };
     for odd in [image, two] {
         let history = history(vec![(Message::text(Role::User, "hello"), false), (odd, false)]);
-        let error = Plan::new(&parts(&EMPTY, &history, &[])).unwrap_err();
+        let mut turns = Turns::default();
+        turns.push_message(&history, 0, 0).unwrap();
+        let error = turns.push_message(&history, 1, 0).unwrap_err();
+        let mut first = Turns::default();
+        first.push_message(&history, 0, 0).unwrap();
+        assert_eq!(write(&parts(&EMPTY, &turns, &[]), 0), write(&parts(&EMPTY, &first, &[]), 0));
         assert!(matches!(&error, Error::Codec(why) if why.starts_with("message 1 has a list of parts")), "{error}");
     }
 }

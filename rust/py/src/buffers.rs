@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rolecore_core::cache::Item;
-use rolecore_core::codec::{Plan, Turns};
+use rolecore_core::codec::Plan;
 use rolecore_core::file::Mapped;
 
 use crate::arguments::wrong_kind;
@@ -131,7 +131,7 @@ unsafe fn fill(holder: &Bound<'_, PyAny>, bytes: &[u8], view: *mut ffi::Py_buffe
 
 /// A new bytes object with what is planned. Its bytes hold nothing before: those of `PyBytes::new_with` hold zeros, which is to write all
 /// of them twice.
-pub(crate) fn written<'py, T: Turns>(py: Python<'py>, plan: &Plan<'_, T>) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn written<'py>(py: Python<'py>, plan: &Plan<'_>) -> PyResult<Bound<'py, PyBytes>> {
     let size = isize::try_from(plan.len())?;
     // SAFETY: without a source, Python makes an object whose bytes hold nothing yet, or sets an error.
     let made = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };

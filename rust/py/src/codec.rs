@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyTuple};
-use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView, Vectors};
+use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView, Turns as TurnsParts, Vectors};
 
 use crate::arguments::{flag, kind, string};
 use crate::buffers::{Owner, Stretch, written};
@@ -14,8 +14,8 @@ use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
 use crate::history_file;
-use crate::source::Source;
-use crate::told;
+use crate::source::turns_of;
+use crate::told::{self, Texts};
 use crate::tool_call;
 
 /// Return a session as bytes that `open_snapshot` reads in place.
@@ -62,12 +62,12 @@ pub(crate) fn encode_snapshot<'py>(
         (text(session_id.0.as_deref(), "session_id")?, text(role.0.as_deref(), "role")?, text(summary, "summary")?);
     let vectors = vectors.map(GivenVectors::of).transpose()?;
     let payload = payload.map(|payload| Owner::of(payload, Some(false))).transpose()?;
-    let write = |source: &Source<'_>| {
+    let write = |turns: &TurnsParts<'_>, tokenizer: Option<&str>| {
         let parts = SnapshotParts {
             session_id: session_id.filter(|text| !text.is_empty()),
             role: role.filter(|text| !text.is_empty()),
-            tokenizer: source.tokenizer(),
-            turns: source,
+            tokenizer,
+            turns,
             summary,
             vectors: vectors.as_ref().map_or_else(Vectors::default, GivenVectors::vectors),
             payload: payload.as_ref().map(Owner::bytes),
@@ -77,8 +77,8 @@ pub(crate) fn encode_snapshot<'py>(
         written(py, &codec::Plan::new(&parts).map_err(CoreError)?)
     };
     match history.cast::<History>() {
-        Ok(history) => history.get().with_source(py, write),
-        Err(_) => write(&Source::of_messages(history)?),
+        Ok(history) => history.get().with_turns(py, |turns, tokenizer| write(turns, Some(tokenizer))),
+        Err(_) => write(&turns_of(history, &Texts::default())?, None),
     }
 }
 

@@ -5,122 +5,170 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyString};
-use rolecore_core::codec::{NULLABLE, ToolCall, ToolCallParts, Turn, TurnParts};
+use rolecore_core::codec::{NULLABLE, ToolCall, ToolCallParts, Turn, TurnParts, Turns};
 use rolecore_core::{Message, Part, Role};
+use typed_arena::Arena;
 
 use crate::arguments::kind;
 use crate::errors::{CodecError, CoreError};
 use crate::message::json_text;
 
+/// Strings and JSON texts that messages are taken apart into, until they are written.
+#[derive(Default)]
+pub(crate) struct Texts {
+    given: Arena<PyBackedStr>,
+    made: Arena<String>,
+}
+
 /// A message of any form, in texts.
-pub(crate) struct Told {
-    role: Role,
-    text: Option<PyBackedStr>,
-    parts: Option<String>,
-    name: Option<PyBackedStr>,
-    refusal: Option<PyBackedStr>,
-    calls: Option<Vec<ToldCall>>,
-    tool_call_id: Option<PyBackedStr>,
-    extra: Option<String>,
-    /// Which keys are null, a bit each.
-    nulls: u8,
+pub(crate) struct Told<'a> {
+    /// Without tokens and pin.
+    turn: TurnParts<'a>,
+    has_calls: bool,
+    calls: Vec<ToolCallParts<'a>>,
 }
 
-struct ToldCall {
-    id: PyBackedStr,
-    name: PyBackedStr,
-    arguments: PyBackedStr,
-    is_custom: bool,
-    extra: Option<String>,
-}
+const NOTHING: TurnParts<'static> = TurnParts {
+    role: Role::User,
+    text: None,
+    parts: None,
+    name: None,
+    refusal: None,
+    tool_call_id: None,
+    extra: None,
+    tokens: 0,
+    is_pinned: false,
+    time_ms: 0,
+    nulls: 0,
+};
 
-impl Told {
-    /// Takes message number `index` apart.
-    pub(crate) fn new(object: &Bound<'_, PyAny>, index: usize) -> PyResult<Self> {
+impl<'a> Told<'a> {
+    pub(crate) fn nothing() -> Self {
+        Self { turn: NOTHING, has_calls: false, calls: Vec::new() }
+    }
+
+    /// Takes message number `index` apart, in the place of the one before.
+    pub(crate) fn read(&mut self, texts: &'a Texts, object: &Bound<'_, PyAny>, index: usize) -> PyResult<()> {
         let place = Place(index);
         let dict =
             object.cast::<PyDict>().map_err(|_| place.refused(format!("it is {}; it must be a dict", kind(object))))?;
+        self.turn = NOTHING;
+        self.has_calls = false;
+        self.calls.clear();
         let mut role = None;
-        let mut told = Self {
-            role: Role::User,
-            text: None,
-            parts: None,
-            name: None,
-            refusal: None,
-            calls: None,
-            tool_call_id: None,
-            extra: None,
-            nulls: 0,
-        };
         let mut others = Others::default();
         for (key, value) in dict.iter() {
             let key = place.key(&key)?;
-            let text = value.cast::<PyString>().ok();
+            let known = Key::of(key);
             if value.is_none()
-                && let Some(number) = key.to_str().ok().and_then(|key| NULLABLE.iter().position(|&known| known == key))
+                && let Some(bit) = known.and_then(Key::null_bit)
             {
-                told.nulls |= 1 << number;
+                self.turn.nulls |= bit;
                 continue;
             }
-            let field = match (key.to_str().unwrap_or_default(), text) {
-                ("role", Some(text)) => {
-                    role = text.to_str().ok().and_then(Role::parse);
-                    continue;
-                }
-                ("content", Some(_)) => &mut told.text,
-                ("content", None) if value.is_instance_of::<PyList>() => {
-                    told.parts = Some(place.json(&value, "content")?);
-                    continue;
-                }
-                ("name", Some(_)) => &mut told.name,
-                ("refusal", Some(_)) => &mut told.refusal,
-                ("tool_call_id", Some(_)) => &mut told.tool_call_id,
-                ("tool_calls", None) => {
-                    told.calls = place.calls(&value)?;
-                    if told.calls.is_none() {
-                        others.add(&key, &value)?;
+            let Ok(text) = value.cast::<PyString>() else {
+                match known {
+                    Some(Key::Content) if value.is_instance_of::<PyList>() => {
+                        self.turn.parts = Some(texts.made.alloc(place.json(&value, "content")?));
                     }
-                    continue;
+                    Some(Key::ToolCalls) if self.read_calls(texts, &place, &value)? => self.has_calls = true,
+                    _ => others.add(key, &value)?,
                 }
-                _ => {
-                    others.add(&key, &value)?;
-                    continue;
-                }
+                continue;
             };
-            *field = text.map(|text| place.text(text, &key)).transpose()?;
+            match known {
+                Some(Key::Role) => role = role_of(text),
+                Some(Key::Content) => self.turn.text = Some(place.text(texts, text, key)?),
+                Some(Key::Name) => self.turn.name = Some(place.text(texts, text, key)?),
+                Some(Key::Refusal) => self.turn.refusal = Some(place.text(texts, text, key)?),
+                Some(Key::ToolCallId) => self.turn.tool_call_id = Some(place.text(texts, text, key)?),
+                Some(Key::ToolCalls) | None => others.add(key, &value)?,
+            }
         }
-        told.role = role.ok_or_else(|| place.refused("it has no role that chat APIs know"))?;
-        told.extra = others.json(&place)?;
-        Ok(told)
+        self.turn.role = role.ok_or_else(|| place.refused("it has no role that chat APIs know"))?;
+        self.turn.extra = others.json(texts, &place)?;
+        Ok(())
     }
 
-    pub(crate) fn turn(&self, tokens: u32, is_pinned: bool) -> TurnParts<'_> {
-        TurnParts {
-            role: self.role,
-            text: self.text.as_deref(),
-            parts: self.parts.as_deref(),
-            name: self.name.as_deref(),
-            refusal: self.refusal.as_deref(),
-            n_tool_calls: self.calls.as_ref().map(Vec::len),
-            tool_call_id: self.tool_call_id.as_deref(),
-            extra: self.extra.as_deref(),
-            tokens,
-            is_pinned,
-            time_ms: 0,
-            nulls: self.nulls,
+    /// Adds it to `turns`.
+    pub(crate) fn push(&self, turns: &mut Turns<'a>, tokens: u32, is_pinned: bool) {
+        let turn = TurnParts { tokens, is_pinned, ..self.turn };
+        turns.push(&turn, self.has_calls.then(|| self.calls.iter().copied()));
+    }
+
+    /// Whether the calls are all of the usual form.
+    fn read_calls(&mut self, texts: &'a Texts, place: &Place, calls: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(calls) = calls.cast::<PyList>() else { return Ok(false) };
+        for call in calls.iter() {
+            let Ok(call) = call.cast::<PyDict>() else { return Ok(false) };
+            let Some(usual) = UsualCall::of(call)? else { return Ok(false) };
+            self.calls.push(place.call(texts, call, &usual)?);
+        }
+        Ok(true)
+    }
+}
+
+/// A key that chat APIs define.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Role,
+    Content,
+    Name,
+    Refusal,
+    ToolCalls,
+    ToolCallId,
+}
+
+impl Key {
+    fn of(key: &Bound<'_, PyString>) -> Option<Self> {
+        let py = key.py();
+        // Those that stand in a program are the interned ones, those that come from JSON are not.
+        for (interned, known) in [
+            (intern!(py, "role"), Self::Role),
+            (intern!(py, "content"), Self::Content),
+            (intern!(py, "tool_calls"), Self::ToolCalls),
+            (intern!(py, "tool_call_id"), Self::ToolCallId),
+        ] {
+            if key.is(interned) {
+                return Some(known);
+            }
+        }
+        match key.to_str().ok()? {
+            "role" => Some(Self::Role),
+            "content" => Some(Self::Content),
+            "name" => Some(Self::Name),
+            "refusal" => Some(Self::Refusal),
+            "tool_calls" => Some(Self::ToolCalls),
+            "tool_call_id" => Some(Self::ToolCallId),
+            _ => None,
         }
     }
 
-    pub(crate) fn call(&self, call: usize) -> ToolCallParts<'_> {
-        let call = &self.calls.as_deref().unwrap_or_default()[call];
-        ToolCallParts {
-            id: Some(&call.id),
-            name: Some(&call.name),
-            arguments: Some(&call.arguments),
-            is_custom: call.is_custom,
-            extra: call.extra.as_deref(),
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Content => "content",
+            Self::Name => "name",
+            Self::Refusal => "refusal",
+            Self::ToolCalls => "tool_calls",
+            Self::ToolCallId => "tool_call_id",
         }
     }
+
+    /// What says that its value is null, where it may be.
+    fn null_bit(self) -> Option<u8> {
+        NULLABLE.iter().position(|&key| key == self.as_str()).map(|number| 1 << number)
+    }
+}
+
+fn role_of(text: &Bound<'_, PyString>) -> Option<Role> {
+    let py = text.py();
+    for (interned, role) in [(intern!(py, "user"), Role::User), (intern!(py, "assistant"), Role::Assistant)] {
+        if text.is(interned) {
+            return Some(role);
+        }
+    }
+    Role::parse(text.to_str().ok()?)
 }
 
 /// Which message an error is about.
@@ -131,20 +179,20 @@ impl Place {
         CodecError::new_err(format!("message {}: {why}", self.0))
     }
 
-    fn key<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
-        let refused = || self.refused(format!("a key is {}; it must be a str", kind(key)));
-        key.cast::<PyString>().cloned().map_err(|_| refused())
+    fn key<'a, 'py>(&self, key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyString>> {
+        key.cast::<PyString>().map_err(|_| self.refused(format!("a key is {}; it must be a str", kind(key))))
     }
 
     /// A text as it is; lone surrogates have no UTF-8.
-    fn text(&self, text: &Bound<'_, PyString>, key: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
-        PyBackedStr::try_from(text.clone()).map_err(|error| {
-            if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) {
+    fn text<'a>(&self, texts: &'a Texts, text: &Bound<'_, PyString>, key: &Bound<'_, PyString>) -> PyResult<&'a str> {
+        let text = PyBackedStr::try_from(text.clone()).map_err(|error| {
+            if error.is_instance_of::<PyUnicodeEncodeError>(key.py()) {
                 self.refused(format!("{key} has a lone surrogate, which no snapshot can hold; replace it"))
             } else {
                 error
             }
-        })
+        })?;
+        Ok(texts.given.alloc(text))
     }
 
     /// The JSON text of a value that is the same when it is read again.
@@ -158,32 +206,34 @@ impl Place {
         }
     }
 
-    /// Calls of the usual form; None for any other.
-    fn calls(&self, calls: &Bound<'_, PyAny>) -> PyResult<Option<Vec<ToldCall>>> {
-        let Ok(calls) = calls.cast::<PyList>() else { return Ok(None) };
-        calls.iter().map(|call| self.call(&call)).collect()
-    }
-
-    fn call(&self, call: &Bound<'_, PyAny>) -> PyResult<Option<ToldCall>> {
-        let Ok(call) = call.cast::<PyDict>() else { return Ok(None) };
-        let Some(usual) = UsualCall::of(call)? else { return Ok(None) };
+    fn call<'a>(
+        &self,
+        texts: &'a Texts,
+        call: &Bound<'_, PyDict>,
+        usual: &UsualCall<'_>,
+    ) -> PyResult<ToolCallParts<'a>> {
         let mut others = Others::default();
-        for (key, value) in call.iter() {
-            let key = self.key(&key)?;
-            if !["id", "type", usual.kind].contains(&key.to_str().unwrap_or_default()) {
-                others.add(&key, &value)?;
+        if call.len() > USUAL_KEYS {
+            for (key, value) in call.iter() {
+                let key = self.key(&key)?;
+                if !["id", "type", usual.kind].contains(&key.to_str().unwrap_or_default()) {
+                    others.add(key, &value)?;
+                }
             }
         }
         let py = call.py();
-        Ok(Some(ToldCall {
-            id: self.text(&usual.id, intern!(py, "id"))?,
-            name: self.text(&usual.name, intern!(py, "name"))?,
-            arguments: self.text(&usual.arguments, intern!(py, "arguments"))?,
+        Ok(ToolCallParts {
+            id: Some(self.text(texts, &usual.id, intern!(py, "id"))?),
+            name: Some(self.text(texts, &usual.name, intern!(py, "name"))?),
+            arguments: Some(self.text(texts, &usual.arguments, intern!(py, "arguments"))?),
             is_custom: usual.kind == "custom",
-            extra: others.json(self)?,
-        }))
+            extra: others.json(texts, self)?,
+        })
     }
 }
+
+/// Keys of a call that a [`UsualCall`] has fields for, its kind's own among them.
+const USUAL_KEYS: usize = 3;
 
 /// A call in the form that chat APIs document.
 struct UsualCall<'py> {
@@ -224,8 +274,9 @@ impl<'py> Others<'py> {
         self.0.get_or_insert_with(|| PyDict::new(key.py())).set_item(key, value)
     }
 
-    fn json(&self, place: &Place) -> PyResult<Option<String>> {
-        self.0.as_ref().map(|others| place.json(others, "a key that chat APIs do not define")).transpose()
+    fn json<'a>(&self, texts: &'a Texts, place: &Place) -> PyResult<Option<&'a str>> {
+        let Some(others) = &self.0 else { return Ok(None) };
+        Ok(Some(texts.made.alloc(place.json(others, "a key that chat APIs do not define")?)))
     }
 }
 
@@ -267,7 +318,7 @@ fn has_usual_calls(calls: &Bound<'_, PyAny>) -> PyResult<bool> {
     let Ok(calls) = calls.cast::<PyList>() else { return Ok(false) };
     for call in calls.iter() {
         let Ok(call) = call.cast_into::<PyDict>() else { return Ok(false) };
-        let usual = UsualCall::of(&call)?.filter(|usual| usual.kind == "function" && call.len() == 3);
+        let usual = UsualCall::of(&call)?.filter(|usual| usual.kind == "function" && call.len() == USUAL_KEYS);
         let Some(UsualCall { id, name, arguments, .. }) = usual else { return Ok(false) };
         if ![id, name, arguments].iter().all(|text| text.to_str().is_ok()) {
             return Ok(false);

@@ -1,14 +1,16 @@
-//! What a snapshot is written from: borrowed parts, asked for turn by turn, so that nothing is copied or collected before it is written.
+//! What a snapshot is written from: borrowed parts, noted turn by turn in as few bytes as can be.
 
+use super::layout::{Shape, Shapes, TOOL_CALL, TURN};
+use super::pen::{offsets_len, room_of_text};
 use super::view::Vectors;
 use crate::error::{Error, Result};
-use crate::history::{History, Plain};
+use crate::history::History;
 use crate::message::{Message, Part, Role};
 use crate::simd::prefetch;
 
 /// A session to be written. What is `None`, empty or 0 where the schema has it so by default takes no room.
 #[derive(Debug)]
-pub struct SnapshotParts<'a, T: ?Sized> {
+pub struct SnapshotParts<'a> {
     /// The session's name.
     pub session_id: Option<&'a str>,
     /// The role that the session is held with.
@@ -16,7 +18,7 @@ pub struct SnapshotParts<'a, T: ?Sized> {
     /// The name of the tokenizer that counted.
     pub tokenizer: Option<&'a str>,
     /// What was said, oldest first; without a turn the snapshot has none of the field either.
-    pub turns: &'a T,
+    pub turns: &'a Turns<'a>,
     /// What turns that were left out come to.
     pub summary: Option<&'a str>,
     /// Whole vectors of its `dim`; without a number the snapshot has none of the field either.
@@ -29,7 +31,7 @@ pub struct SnapshotParts<'a, T: ?Sized> {
     pub updated_ms: i64,
 }
 
-/// One message to be written.
+/// One message to be written, but for its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnParts<'a> {
     /// Who speaks.
@@ -42,8 +44,6 @@ pub struct TurnParts<'a> {
     pub name: Option<&'a str>,
     /// The text of an assistant's refusal.
     pub refusal: Option<&'a str>,
-    /// How many calls [`Turns::call`] gives for the turn; `None`: it has no list of calls, which is not the same as an empty one.
-    pub n_tool_calls: Option<usize>,
     /// Which call a tool's turn answers.
     pub tool_call_id: Option<&'a str>,
     /// All other keys of the message: a JSON object.
@@ -56,19 +56,6 @@ pub struct TurnParts<'a> {
     pub time_ms: i64,
     /// Which of [`NULLABLE`](super::NULLABLE) it has with the value null, a bit each.
     pub nulls: u8,
-}
-
-/// One message to be written of which there is no more to say than this, as of most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlainTurn<T> {
-    /// Who speaks.
-    pub role: Role,
-    /// The content, or how many bytes it has.
-    pub text: T,
-    /// Tokens with the message's frame; 0: not counted.
-    pub tokens: u32,
-    /// Whether the turn stays in every window.
-    pub is_pinned: bool,
 }
 
 /// One tool call to be written.
@@ -86,122 +73,209 @@ pub struct ToolCallParts<'a> {
     pub extra: Option<&'a str>,
 }
 
-/// Where turns come from. Each is asked for twice, once for its sizes and once for its bytes, and must be the same both times: what is not
-/// is found out and refused with [`Error::Codec`].
-pub trait Turns {
-    /// How many there are.
-    fn n_turns(&self) -> usize;
-
-    /// Turn `index` of `n_turns`.
-    ///
-    /// # Errors
-    /// What the source cannot give; planning and writing end with it.
-    fn turn(&self, index: usize) -> Result<TurnParts<'_>>;
-
-    /// The same turn, if it is plain and that is quickly seen; [`Turns::turn`] is asked otherwise.
-    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
-        let _ = index;
-        None
-    }
-
-    /// The same turn, if it is plain, for its size.
-    fn plain_len(&self, index: usize) -> Option<PlainTurn<usize>> {
-        let PlainTurn { role, text, tokens, is_pinned } = self.plain(index)?;
-        Some(PlainTurn { role, text: text.len(), tokens, is_pinned })
-    }
-
-    /// Told that turn `index` is the next one whose bytes are asked for: the time to bring those after it into the caches.
-    fn prefetch(&self, index: usize) {
-        let _ = index;
-    }
-
-    /// Call `call` of the `n_tool_calls` of turn `turn`.
-    ///
-    /// # Errors
-    /// As for [`Turns::turn`].
-    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>>;
+/// The turns of a snapshot that is to be written, in order: the first of two passes, in which sizes are learnt. The texts stay where they are.
+///
+/// Memory: 24 bytes a turn and a call, and 16 a text.
+#[derive(Debug)]
+pub struct Turns<'a> {
+    /// Turns, each with its calls after it.
+    pub(super) tables: Vec<TableParts>,
+    /// Those of each table, in the order in which they lie.
+    pub(super) texts: Vec<&'a str>,
+    /// How many turns there are.
+    pub(super) n: usize,
+    /// Bytes of all of it if it begins at a multiple of 8.
+    pub(super) len: usize,
+    /// Whether one of them has an 8-byte number, which has to lie at a multiple of 8.
+    pub(super) is_wide: bool,
+    pub(super) turn_shapes: Shapes,
+    pub(super) call_shapes: Shapes,
 }
 
-/// The messages of a history as it holds them, with their tokens and pins. It keeps neither times nor keys that it does not count, nor
-/// anything but the text of a content: whoever has more of a message gives it from a source that asks this one for the others.
-impl Turns for History {
-    fn n_turns(&self) -> usize {
-        self.len()
+/// A turn or a call, but for its texts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TableParts {
+    pub(super) time_ms: i64,
+    pub(super) tokens: u32,
+    /// The bytes that are not the default, one after another.
+    pub(super) marks: u32,
+    pub(super) n_calls: u32,
+    /// Among those of its kind.
+    pub(super) shape: u16,
+    pub(super) n_texts: u8,
+}
+
+impl Default for Turns<'_> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<'a> Turns<'a> {
+    /// No turns yet, but room for as many that are one text each.
+    pub fn with_capacity(n_turns: usize) -> Self {
+        Self {
+            tables: Vec::with_capacity(n_turns),
+            texts: Vec::with_capacity(n_turns),
+            n: 0,
+            len: 0,
+            is_wide: false,
+            turn_shapes: Shapes::new(&TURN),
+            call_shapes: Shapes::new(&TOOL_CALL),
+        }
     }
 
+    /// Adds a turn with its calls; `None`: it has no list of calls, which is not the same as an empty one.
+    pub fn push(&mut self, turn: &TurnParts<'a>, calls: Option<impl IntoIterator<Item = ToolCallParts<'a>>>) {
+        let texts = [turn.text, turn.parts, turn.name, turn.refusal, turn.tool_call_id, turn.extra];
+        let marks = marks([
+            (turn.role != Role::User, turn.role as u8),
+            (turn.is_pinned, u8::from(turn.is_pinned)),
+            (turn.nulls != 0, turn.nulls),
+        ]);
+        let fields = field(0, turn.role != Role::User)
+            | field(1, turn.text.is_some())
+            | field(2, turn.parts.is_some())
+            | field(3, turn.name.is_some())
+            | field(4, turn.refusal.is_some())
+            | field(5, calls.is_some())
+            | field(6, turn.tool_call_id.is_some())
+            | field(7, turn.extra.is_some())
+            | field(8, turn.tokens != 0)
+            | field(9, turn.is_pinned)
+            | field(10, turn.time_ms != 0)
+            | field(11, turn.nulls != 0);
+        let shape = self.turn_shapes.note(fields);
+        self.begin(self.turn_shapes.get(shape));
+        let n_texts = self.add_texts(&texts);
+        let place = self.tables.len();
+        self.tables.push(TableParts { time_ms: turn.time_ms, tokens: turn.tokens, marks, n_calls: 0, shape, n_texts });
+        if let Some(calls) = calls {
+            let before = self.tables.len();
+            calls.into_iter().for_each(|call| self.push_call(&call));
+            let n_calls = self.tables.len() - before;
+            self.len = self.len.saturating_add(offsets_len(n_calls));
+            // More would have 2^32 bytes, which is found out.
+            self.tables[place].n_calls = u32::try_from(n_calls).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// Adds a turn of which there is no more to say than this, as of most.
     #[inline]
-    fn prefetch(&self, index: usize) {
+    pub fn push_plain(&mut self, role: Role, text: &'a str, tokens: u32, is_pinned: bool) {
+        let fields = field(0, role != Role::User) | field(1, true) | field(8, tokens != 0) | field(9, is_pinned);
+        let shape = self.turn_shapes.note(fields);
+        let size = self.turn_shapes.get(shape).len as usize + room_of_text(text.len());
+        self.len = self.len.saturating_add(size);
+        self.n += 1;
+        let marks = marks([(role != Role::User, role as u8), (is_pinned, u8::from(is_pinned))]);
+        self.tables.push(TableParts { time_ms: 0, tokens, marks, n_calls: 0, shape, n_texts: 1 });
+        self.texts.push(text);
+    }
+
+    /// Adds a message as a history holds it, with its tokens and its pin. It keeps neither times nor keys that it does not count, nor anything
+    /// but the text of a content; `nulls`: which of [`NULLABLE`](super::NULLABLE) the message has with the value null, a bit each.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] for a content of other parts than one text; then nothing is added.
+    #[inline]
+    pub fn push_message(&mut self, history: &'a History, index: usize, nulls: u8) -> Result<()> {
+        let messages = history.messages();
         // Not its text too: that made it slower.
-        if let Some(message) = self.messages().get(index + 16) {
+        if let Some(message) = messages.get(index + 16) {
             prefetch(message);
         }
-        if let Some(part) = self.messages().get(index + 8).and_then(|message| message.parts.first()) {
+        if let Some(part) = messages.get(index + 8).and_then(|message| message.parts.first()) {
             prefetch(part);
         }
-    }
-
-    #[inline]
-    fn plain(&self, index: usize) -> Option<PlainTurn<&str>> {
-        let Plain { role, .. } = self.plain(index)?;
-        let [Part::Text(text)] = self.messages()[index].parts.as_slice() else { return None };
-        Some(PlainTurn { role, text, tokens: tokens(self, index), is_pinned: self.is_pinned(index) })
-    }
-
-    #[inline]
-    fn plain_len(&self, index: usize) -> Option<PlainTurn<usize>> {
-        let Plain { role, text_len } = self.plain(index)?;
-        Some(PlainTurn { role, text: text_len as usize, tokens: tokens(self, index), is_pinned: self.is_pinned(index) })
-    }
-
-    /// # Errors
-    /// [`Error::Codec`] for a content of other parts than one text.
-    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
-        let message = &self.messages()[index];
-        Ok(TurnParts {
+        let message = &messages[index];
+        let tokens = u32::try_from(history.message_tokens(index)).unwrap_or(0);
+        let is_pinned = history.is_pinned(index);
+        if let Some(text) = message.plain_text().filter(|_| nulls == 0) {
+            self.push_plain(message.role, text, tokens, is_pinned);
+            return Ok(());
+        }
+        let turn = TurnParts {
             role: message.role,
-            text: plain_text(message, index)?,
+            text: one_text(message, index)?,
             parts: None,
             name: message.name.as_deref(),
             refusal: message.refusal.as_deref(),
-            n_tool_calls: Some(message.tool_calls.len()).filter(|&n| n > 0),
             tool_call_id: message.tool_call_id.as_deref(),
             extra: None,
-            tokens: tokens(self, index),
-            is_pinned: self.is_pinned(index),
+            tokens,
+            is_pinned,
             time_ms: 0,
-            nulls: 0,
-        })
-    }
-
-    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
-        let call = &self.messages()[turn].tool_calls[call];
-        Ok(ToolCallParts {
+            nulls,
+        };
+        let calls = message.tool_calls.iter().map(|call| ToolCallParts {
             id: Some(&call.id),
             name: Some(&call.name),
             arguments: Some(&call.arguments),
             is_custom: false,
             extra: None,
-        })
+        });
+        self.push(&turn, Some(calls).filter(|calls| calls.len() > 0));
+        Ok(())
     }
+
+    fn push_call(&mut self, call: &ToolCallParts<'a>) {
+        let fields = field(0, call.id.is_some())
+            | field(1, call.name.is_some())
+            | field(2, call.arguments.is_some())
+            | field(3, call.is_custom)
+            | field(4, call.extra.is_some());
+        let shape = self.call_shapes.note(fields);
+        self.len = self.len.saturating_add(self.call_shapes.get(shape).len as usize);
+        let n_texts = self.add_texts(&[call.id, call.name, call.arguments, call.extra]);
+        let marks = u32::from(call.is_custom);
+        self.tables.push(TableParts { time_ms: 0, tokens: 0, marks, n_calls: 0, shape, n_texts });
+    }
+
+    /// Gives the next turn its place.
+    fn begin(&mut self, shape: Shape) {
+        self.n += 1;
+        self.is_wide |= shape.is_wide;
+        self.len = shape.span(self.len).1;
+    }
+
+    /// Adds those that there are; how many.
+    fn add_texts<const N: usize>(&mut self, texts: &[Option<&'a str>; N]) -> u8 {
+        let mut n = 0;
+        for text in texts.iter().flatten() {
+            self.texts.push(text);
+            self.len = self.len.saturating_add(room_of_text(text.len()));
+            n += 1;
+        }
+        n
+    }
+}
+
+/// The bytes of a table that there are, one after another in one word, as they lie.
+#[inline]
+fn marks<const N: usize>(bytes: [(bool, u8); N]) -> u32 {
+    let (mut word, mut n_bits) = (0, 0);
+    for (is_there, byte) in bytes {
+        if is_there {
+            word |= u32::from(byte) << n_bits;
+            n_bits += 8;
+        }
+    }
+    word
 }
 
 #[inline]
-fn tokens(history: &History, index: usize) -> u32 {
-    u32::try_from(history.message_tokens(index)).unwrap_or(0)
+pub(super) fn field(number: u32, is_there: bool) -> usize {
+    usize::from(is_there) << number
 }
 
 /// The content of message `index`, which is one text or none.
-fn plain_text(message: &Message, index: usize) -> Result<Option<&str>> {
+fn one_text(message: &Message, index: usize) -> Result<Option<&str>> {
     match message.parts.as_slice() {
         [] => Ok(None),
         [Part::Text(text)] => Ok(Some(text)),
-        _ => Err(not_plain(index)),
+        _ => Err(Error::Codec(format!(
+            "message {index} has a list of parts, which a history keeps as it counts them and not as they came; give them as a JSON text"
+        ))),
     }
-}
-
-#[cold]
-fn not_plain(index: usize) -> Error {
-    Error::Codec(format!(
-        "message {index} has a list of parts, which a history keeps as it counts them and not as they came; give them as a JSON text"
-    ))
 }

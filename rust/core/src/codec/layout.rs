@@ -9,19 +9,27 @@ pub(super) struct Layout {
     fields: &'static [(u8, u8)],
     /// One more than the highest number.
     n_fields: u8,
+    /// The list of calls.
+    calls: Option<u8>,
 }
 
-pub(super) const SNAPSHOT: Layout =
-    Layout { fields: &[(9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (5, 4), (7, 4), (8, 4), (4, 4), (6, 4)], n_fields: 11 };
+pub(super) const SNAPSHOT: Layout = Layout {
+    fields: &[(9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (5, 4), (7, 4), (8, 4), (4, 4), (6, 4)],
+    n_fields: 11,
+    calls: None,
+};
 pub(super) const TURN: Layout = Layout {
     fields: &[(10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (6, 4), (7, 4), (5, 4), (8, 4), (0, 1), (9, 1), (11, 1)],
     n_fields: 12,
+    calls: Some(5),
 };
-pub(super) const TOOL_CALL: Layout = Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5 };
+pub(super) const TOOL_CALL: Layout =
+    Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5, calls: None };
 /// A cache entry.
 pub(super) const ENTRY: Layout = Layout {
     fields: &[(7, 8), (8, 8), (13, 8), (1, 4), (5, 4), (6, 4), (2, 4), (10, 4), (11, 4), (3, 1), (9, 1), (12, 1)],
     n_fields: 14,
+    calls: None,
 };
 
 /// The most fields that a table has.
@@ -43,8 +51,14 @@ impl Layout {
 
     /// The shape of a table that has these fields: bit `n` stands for field `n`.
     pub(super) fn shape(&self, fields: usize) -> Shape {
-        let is_wide = self.fields.iter().any(|&(field, bytes)| bytes == 8 && fields & 1 << field != 0);
-        Shape { vtable: 0, len: to_u32(self.places(fields).0), is_wide }
+        let has = |width| self.fields.iter().any(|&(field, bytes)| bytes == width && fields & 1 << field != 0);
+        Shape {
+            vtable: 0,
+            len: to_u32(self.places(fields).0),
+            is_wide: has(8),
+            has_marks: has(1),
+            has_calls: self.calls.is_some_and(|calls| fields & 1 << calls != 0),
+        }
     }
 
     /// Writes the vtable of tables that have these fields.
@@ -71,12 +85,16 @@ pub(super) fn vtable_len(fields: usize) -> usize {
 /// What all tables with the same fields share.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape {
-    /// Where their vtable lies; 0 until the first pass is through.
+    /// Where their vtable lies; 0 until that is known.
     pub(super) vtable: u32,
     /// Bytes of a table.
     pub(super) len: u32,
     /// Whether a table has 8-byte numbers: they come first and lie at multiples of 8 if the table lies 4 before one.
-    is_wide: bool,
+    pub(super) is_wide: bool,
+    /// Whether a table has a list of calls.
+    pub(super) has_calls: bool,
+    /// Whether a table has bytes.
+    pub(super) has_marks: bool,
 }
 
 impl Shape {
@@ -100,38 +118,39 @@ pub(super) struct Shapes {
 
 impl Shapes {
     pub(super) fn new(layout: &'static Layout) -> Self {
-        Self { layout, numbers: Vec::new(), seen: Vec::new() }
+        Self { layout, numbers: vec![0; 1 << layout.n_fields], seen: Vec::new() }
     }
 
-    /// The shape of a table with these fields, which is noted.
+    /// Which shape a table with these fields has.
     #[inline]
-    pub(super) fn note(&mut self, fields: usize) -> Shape {
-        self.get(fields).unwrap_or_else(|| self.add(fields))
+    pub(super) fn note(&mut self, fields: usize) -> u16 {
+        match self.numbers[fields] {
+            0 => self.add(fields),
+            number => number - 1,
+        }
     }
 
     #[cold]
-    fn add(&mut self, fields: usize) -> Shape {
-        self.numbers.resize(1 << self.layout.n_fields, 0);
-        let shape = self.layout.shape(fields);
-        self.seen.push((fields, shape));
-        self.numbers[fields] = u16::try_from(self.seen.len()).expect("at most 2^12, one for each set");
-        shape
+    fn add(&mut self, fields: usize) -> u16 {
+        let number = u16::try_from(self.seen.len()).expect("at most 2^12, one for each set");
+        self.seen.push((fields, self.layout.shape(fields)));
+        self.numbers[fields] = number + 1;
+        number
     }
 
-    /// The shape of a table with these fields, if the first pass met one.
     #[inline]
-    pub(super) fn get(&self, fields: usize) -> Option<Shape> {
-        let number = usize::from(*self.numbers.get(fields)?);
-        self.seen.get(number.wrapping_sub(1)).map(|&(_, shape)| shape)
+    pub(super) fn get(&self, number: u16) -> Shape {
+        self.seen[usize::from(number)].1
     }
 
-    /// Gives the vtables their places from `at` on; where they end.
-    pub(super) fn place(&mut self, mut at: usize) -> usize {
-        for (fields, shape) in &mut self.seen {
-            shape.vtable = to_u32(at);
-            at = at.saturating_add(vtable_len(*fields));
-        }
-        at
+    /// All of them with the places of their vtables, which begin at `at`; where those end.
+    pub(super) fn placed(&self, mut at: usize) -> (Vec<Shape>, usize) {
+        let shapes = self.seen.iter().map(|&(fields, shape)| {
+            let vtable = to_u32(at);
+            at = at.saturating_add(vtable_len(fields));
+            Shape { vtable, ..shape }
+        });
+        (shapes.collect(), at)
     }
 
     /// Writes the vtables in the order of their places.

@@ -160,22 +160,24 @@ impl<'o, B: Byte> Pen<'o, B> {
         (start, end)
     }
 
-    /// The offsets of the texts that there are, the first of which begins at `at`; where the last one ends.
+    /// The offsets of the texts that there are, the first of which begins at `at`.
     #[inline]
-    pub(super) fn text_offsets<const N: usize>(&mut self, texts: &[Option<&str>; N], mut at: usize) -> usize {
+    pub(super) fn text_offsets<const N: usize>(&mut self, texts: &[Option<&str>; N], mut at: usize) {
         for text in texts.iter().flatten() {
             self.offset(at);
             at += room_of_text(text.len());
         }
-        at
     }
 
     #[inline]
     pub(super) fn texts<const N: usize>(&mut self, texts: &[Option<&str>; N]) {
-        for text in texts.iter().flatten() {
-            self.u32(text.len());
-            self.padded(text.as_bytes(), room_of_text(text.len()) - 4);
-        }
+        texts.iter().flatten().for_each(|text| self.text(text));
+    }
+
+    #[inline]
+    pub(super) fn text(&mut self, text: &str) {
+        self.u32(text.len());
+        self.padded(text.as_bytes(), room_of_text(text.len()) - 4);
     }
 
     /// Bytes, and zeros after them, of which there are at most 4, up to `len` in all.

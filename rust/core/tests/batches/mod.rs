@@ -6,27 +6,11 @@ use std::io::Cursor;
 use std::ops::Range;
 use std::path::Path;
 
-use rolecore_core::codec::{self, BatchIndex, Plan, Snapshot, SnapshotParts, ToolCallParts, TurnParts, Turns, Vectors};
-use rolecore_core::{Error, Result};
+use rolecore_core::Result;
+use rolecore_core::codec::{self, BatchIndex, Plan, Snapshot, SnapshotParts, Turns, Vectors};
 
 pub(crate) const HEADER: usize = 32;
 pub(crate) const MARK: [u8; 4] = *b"mark";
-
-struct NoTurns;
-
-impl Turns for NoTurns {
-    fn n_turns(&self) -> usize {
-        0
-    }
-
-    fn turn(&self, _: usize) -> Result<TurnParts<'_>> {
-        Err(Error::Codec("there is no turn".to_owned()))
-    }
-
-    fn call(&self, _: usize, _: usize) -> Result<ToolCallParts<'_>> {
-        Err(Error::Codec("there is no call".to_owned()))
-    }
-}
 
 /// A snapshot of a payload alone.
 pub(crate) fn snapshot(payload: &[u8]) -> Vec<u8> {
@@ -34,7 +18,7 @@ pub(crate) fn snapshot(payload: &[u8]) -> Vec<u8> {
         session_id: None,
         role: None,
         tokenizer: None,
-        turns: &NoTurns,
+        turns: &Turns::default(),
         summary: None,
         vectors: Vectors::default(),
         payload: Some(payload),

@@ -247,41 +247,38 @@ fn lengths(texts: &[Result<Option<&str>>]) -> usize {
 }
 
 /// What a view reads, to be written again.
-struct Again<'a>(List<'a, Turn<'a>>);
-
-impl Turns for Again<'_> {
-    fn n_turns(&self) -> usize {
-        self.0.len()
-    }
-
-    fn turn(&self, index: usize) -> Result<TurnParts<'_>> {
-        let turn = self.0.get(index)?;
-        Ok(TurnParts {
+fn again<'a>(read: &List<'a, Turn<'a>>) -> Result<Turns<'a>> {
+    let mut turns = Turns::with_capacity(read.len());
+    for turn in read.iter() {
+        let turn = turn?;
+        let mut calls = Vec::new();
+        let list = turn.tool_calls()?;
+        for call in list.iter().flat_map(List::iter) {
+            let call = call?;
+            calls.push(ToolCallParts {
+                id: call.id()?,
+                name: call.name()?,
+                arguments: call.arguments()?,
+                is_custom: call.is_custom()?,
+                extra: call.extra()?,
+            });
+        }
+        let parts = TurnParts {
             role: turn.role()?,
             text: turn.text()?,
             parts: turn.parts()?,
             name: turn.name()?,
             refusal: turn.refusal()?,
-            n_tool_calls: turn.tool_calls()?.map(|calls| calls.len()),
             tool_call_id: turn.tool_call_id()?,
             extra: turn.extra()?,
             tokens: turn.tokens()?,
             is_pinned: turn.is_pinned()?,
             time_ms: turn.time_ms()?,
             nulls: turn.nulls()?,
-        })
+        };
+        turns.push(&parts, list.map(|_| calls));
     }
-
-    fn call(&self, turn: usize, call: usize) -> Result<ToolCallParts<'_>> {
-        let call = self.0.get(turn)?.tool_calls()?.expect("asked for where there are calls").get(call)?;
-        Ok(ToolCallParts {
-            id: call.id()?,
-            name: call.name()?,
-            arguments: call.arguments()?,
-            is_custom: call.is_custom()?,
-            extra: call.extra()?,
-        })
-    }
+    Ok(turns)
 }
 
 /// What our writer makes of what our reader reads.
@@ -291,7 +288,7 @@ fn write_again(read: Snapshot<'_>) -> Result<Vec<u8>> {
         session_id: read.session_id()?,
         role: read.role()?,
         tokenizer: read.tokenizer()?,
-        turns: &Again(read.turns()?),
+        turns: &again(&read.turns()?)?,
         summary: read.summary()?,
         vectors: Vectors { dim: read.vector_dim()?, bytes },
         payload: read.payload()?,
