@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashbrown::HashMap;
 
+use crate::codec::Sizes;
 use crate::compress::digest::Digest;
 use crate::compress::fit::{FitOptions, add_summary, fit};
 use crate::compress::fold::text_room;
@@ -74,6 +75,8 @@ pub struct History {
     tokenizer: Arc<Tokenizer>,
     messages: Vec<Message>,
     message_tokens: Vec<u64>,
+    /// What a snapshot of them comes to: known when it is asked for.
+    sizes: Sizes,
     is_dropped: Vec<bool>,
     is_pinned: Vec<bool>,
     groups: Vec<Group>,
@@ -98,6 +101,7 @@ impl History {
             tokenizer,
             messages: Vec::new(),
             message_tokens: Vec::new(),
+            sizes: Sizes::default(),
             is_dropped: Vec::new(),
             is_pinned: Vec::new(),
             groups: Vec::new(),
@@ -157,6 +161,7 @@ impl History {
             group.is_live = true;
             group.is_pinned |= pin;
         }
+        self.sizes.push_message(&message, tokens, pin);
         self.messages.push(message);
         self.message_tokens.push(tokens);
     }
@@ -286,6 +291,10 @@ impl History {
 
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
+    }
+
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     pub(crate) fn messages(&self) -> &[Message] {

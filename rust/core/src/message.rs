@@ -102,6 +102,9 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool message answers.
     pub tool_call_id: Option<String>,
+    /// Which of the keys [`NULLABLE`](crate::codec::NULLABLE) it came with and null, a bit each, the first the lowest. Nothing but a snapshot tells
+    /// them from keys that are not there.
+    pub nulls: u8,
 }
 
 impl Message {
@@ -114,15 +117,8 @@ impl Message {
             refusal: None,
             tool_calls: Vec::new(),
             tool_call_id: None,
+            nulls: 0,
         }
-    }
-
-    /// The content, if the message is one text and nothing else, as most are.
-    pub(crate) fn plain_text(&self) -> Option<&str> {
-        let [Part::Text(text)] = self.parts.as_slice() else { return None };
-        let Self { role: _, name, parts: _, refusal, tool_calls, tool_call_id } = self;
-        let has_more = name.is_some() || refusal.is_some() || tool_call_id.is_some() || !tool_calls.is_empty();
-        (!has_more).then_some(text)
     }
 
     /// The texts of the message: its text parts and its refusal.

@@ -11,7 +11,7 @@ use flatbuffers::Table;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rolecore_core::codec::{Plan, SnapshotParts, ToolCallParts, TurnParts, Turns, Vectors};
+use rolecore_core::codec::{Plan, SnapshotParts, Source, ToolCallParts, TurnParts, Turns, Vectors};
 use rolecore_core::{Counted, Error, History, Message, Part, Role, Tokenizer, ToolCall};
 use wire::snapshot as official;
 
@@ -60,28 +60,10 @@ impl Said {
         });
         Some(calls)
     }
-
-    /// The text, if there is no more to say than `Turns::push_plain` takes.
-    fn plain(&self) -> Option<&str> {
-        let [Some(text), None, None, None, None, None] = &self.texts else { return None };
-        (self.calls.is_none() && self.time_ms == 0 && self.nulls == 0).then_some(text)
-    }
 }
 
 impl Talk {
-    /// The short way wherever there is one.
     fn turns(&self) -> Turns<'_> {
-        let mut turns = Turns::default();
-        for said in &self.0 {
-            match said.plain() {
-                Some(text) => turns.push_plain(said.role, text, said.tokens, said.is_pinned),
-                None => turns.push(&said.parts(), said.calls()),
-            }
-        }
-        turns
-    }
-
-    fn turns_the_long_way(&self) -> Turns<'_> {
         let mut turns = Turns::default();
         for said in &self.0 {
             turns.push(&said.parts(), said.calls());
@@ -90,7 +72,7 @@ impl Talk {
     }
 }
 
-fn parts<'a>(session: &'a Session, turns: &'a Turns<'a>, vectors: &'a [u8]) -> SnapshotParts<'a> {
+fn parts<'a>(session: &'a Session, turns: Source<'a>, vectors: &'a [u8]) -> SnapshotParts<'a> {
     let [session_id, role, tokenizer, summary] = session.texts.each_ref().map(Option::as_deref);
     let [created_ms, updated_ms] = session.times_ms;
     let payload = session.payload.as_deref();
@@ -108,7 +90,7 @@ fn write(parts: &SnapshotParts<'_>, before: u8) -> Vec<u8> {
 
 fn encode(session: &Session, before: u8) -> Vec<u8> {
     let vectors: Vec<u8> = session.vectors.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-    write(&parts(session, &session.turns.turns(), &vectors), before)
+    write(&parts(session, Source::Turns(&session.turns.turns()), &vectors), before)
 }
 
 fn decode(bytes: &[u8]) -> Session {
@@ -261,6 +243,20 @@ proptest! {
     }
 }
 
+const NOTHING: TurnParts<'static> = TurnParts {
+    role: Role::User,
+    text: None,
+    parts: None,
+    name: None,
+    refusal: None,
+    tool_call_id: None,
+    extra: None,
+    tokens: 0,
+    is_pinned: false,
+    time_ms: 0,
+    nulls: 0,
+};
+
 const EMPTY: Session = Session {
     texts: [const { None }; 4],
     turns: Talk(Vec::new()),
@@ -276,20 +272,11 @@ fn nothing_takes_the_room_of_nothing() {
     assert_eq!(encode(&EMPTY, 0), b"\x08\0\0\0RCSS\xFC\xFF\xFF\xFF\x04\0\x04\0");
 }
 
-proptest! {
-    #[test]
-    fn plain_turns_are_the_same_bytes_as_others(session in session()) {
-        let session = Session { vectors: Vec::new(), ..session };
-        let long = write(&parts(&session, &session.turns.turns_the_long_way(), &[]), 0);
-        prop_assert_eq!(encode(&session, 0xFF), long);
-    }
-}
-
 #[test]
 fn a_buffer_of_another_size_is_refused() {
     let session = EMPTY;
     let turns = session.turns.turns();
-    let parts = parts(&session, &turns, &[]);
+    let parts = parts(&session, Source::Turns(&turns), &[]);
     let plan = Plan::new(&parts).unwrap();
     for len in [0, 15, 17] {
         let error = plan.write(&mut vec![0; len]).unwrap_err();
@@ -301,7 +288,7 @@ fn a_buffer_of_another_size_is_refused() {
 fn vectors_that_are_not_whole_are_refused() {
     for vector_dim in [0, 2] {
         let session = Session { vector_dim, ..EMPTY };
-        let error = Plan::new(&parts(&session, &Turns::default(), &[0; 12])).unwrap_err();
+        let error = Plan::new(&parts(&session, Source::Turns(&Turns::default()), &[0; 12])).unwrap_err();
         assert!(error.to_string().contains("vectors has 12 bytes"), "{error}");
         assert!(error.to_string().contains(&format!("their dim, {vector_dim};")), "{error}");
     }
@@ -311,10 +298,11 @@ fn vectors_that_are_not_whole_are_refused() {
 fn two_gigabytes_are_too_many() {
     let text = "x".repeat((1 << 20) - 17);
     // Each turn: a table of 8, the text's length, the text with its NUL, and 4 for the turn's offset: 2^20.
+    let said = TurnParts { text: Some(&text), ..NOTHING };
     let len_of = |n| {
         let mut turns = Turns::default();
-        (0..n).for_each(|_| turns.push_plain(Role::User, &text, 0, false));
-        Plan::new(&parts(&EMPTY, &turns, &[])).map(|plan| plan.len())
+        (0..n).for_each(|_| turns.push(&said, None::<[ToolCallParts<'_>; 0]>));
+        Plan::new(&parts(&EMPTY, Source::Turns(&turns), &[])).map(|plan| plan.len())
     };
     let small = len_of(1).unwrap();
     assert_eq!(len_of(2047).unwrap(), small + 2046 * (1 << 20));
@@ -365,9 +353,11 @@ fn a_history_is_written_as_it_holds_its_messages() {
     }
     let mut turns = Turns::default();
     for index in 0..history.len() {
-        turns.push_message(&history, index, 0).unwrap();
+        turns.push_message(&history, index).unwrap();
     }
-    assert_eq!(decode(&write(&parts(&EMPTY, &turns, &[]), 0)).turns.0, expected);
+    for source in [Source::Turns(&turns), Source::History(&history)] {
+        assert_eq!(decode(&write(&parts(&EMPTY, source, &[]), 0xAA)).turns.0, expected);
+    }
 }
 
 #[test]
@@ -377,11 +367,13 @@ fn a_history_does_not_write_parts_that_it_does_not_keep() {
     for odd in [image, two] {
         let history = history(vec![(Message::text(Role::User, "hello"), false), (odd, false)]);
         let mut turns = Turns::default();
-        turns.push_message(&history, 0, 0).unwrap();
-        let error = turns.push_message(&history, 1, 0).unwrap_err();
+        turns.push_message(&history, 0).unwrap();
+        let error = turns.push_message(&history, 1).unwrap_err();
+        assert_eq!(Plan::new(&parts(&EMPTY, Source::History(&history), &[])).unwrap_err(), error);
         let mut first = Turns::default();
-        first.push_message(&history, 0, 0).unwrap();
-        assert_eq!(write(&parts(&EMPTY, &turns, &[]), 0), write(&parts(&EMPTY, &first, &[]), 0));
+        first.push_message(&history, 0).unwrap();
+        let bytes = |turns| write(&parts(&EMPTY, Source::Turns(turns), &[]), 0);
+        assert_eq!(bytes(&turns), bytes(&first));
         assert!(matches!(&error, Error::Codec(why) if why.starts_with("message 1 has a list of parts")), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyTuple};
-use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Turn as TurnView, Turns as TurnsParts, Vectors};
+use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Source, Turn as TurnView, Vectors};
 
 use crate::arguments::{flag, kind, string};
 use crate::buffers::{Owner, Stretch, written};
@@ -62,7 +62,7 @@ pub(crate) fn encode_snapshot<'py>(
         (text(session_id.0.as_deref(), "session_id")?, text(role.0.as_deref(), "role")?, text(summary, "summary")?);
     let vectors = vectors.map(GivenVectors::of).transpose()?;
     let payload = payload.map(|payload| Owner::of(payload, Some(false))).transpose()?;
-    let write = |turns: &TurnsParts<'_>, tokenizer: Option<&str>| {
+    let write = |turns: Source<'_>, tokenizer: Option<&str>| {
         let parts = SnapshotParts {
             session_id: session_id.filter(|text| !text.is_empty()),
             role: role.filter(|text| !text.is_empty()),
@@ -78,7 +78,7 @@ pub(crate) fn encode_snapshot<'py>(
     };
     match history.cast::<History>() {
         Ok(history) => history.get().with_turns(py, |turns, tokenizer| write(turns, Some(tokenizer))),
-        Err(_) => write(&turns_of(history, &Texts::default())?, None),
+        Err(_) => write(Source::Turns(&turns_of(history, &Texts::default())?), None),
     }
 }
 

@@ -54,28 +54,24 @@ pub(crate) struct History {
 pub(crate) struct State {
     pub(crate) core: CoreHistory,
     pub(crate) objects: Vec<Py<PyAny>>,
-    /// Which of them are more than what the core keeps and `nulls`.
+    /// Which of them are more than what the core keeps.
     pub(crate) rich: Vec<usize>,
-    /// Of each, which keys are null, a bit each; 0 for those that are rich.
-    pub(crate) nulls: Vec<u8>,
     pub(crate) embedded: Option<Embedded>,
 }
 
 /// A message as it was given.
 struct Object {
     given: Py<PyAny>,
-    /// None: it is rich.
-    nulls: Option<u8>,
+    is_rich: bool,
 }
 
 impl State {
     fn push_all(&mut self, counted: Vec<(Counted, Object)>, pin: bool) {
         for (message, object) in counted {
             self.core.push(message, pin);
-            if object.nulls.is_none() {
+            if object.is_rich {
                 self.rich.push(self.objects.len());
             }
-            self.nulls.push(object.nulls.unwrap_or(0));
             self.objects.push(object.given);
         }
     }
@@ -382,15 +378,16 @@ impl History {
 impl History {
     pub(crate) fn empty(tokenizer: Arc<CoreTokenizer>) -> Self {
         let core = CoreHistory::new(Arc::clone(&tokenizer));
-        let state = State { core, objects: Vec::new(), rich: Vec::new(), nulls: Vec::new(), embedded: None };
+        let state = State { core, objects: Vec::new(), rich: Vec::new(), embedded: None };
         Self { tokenizer, state: Mutex::new(state) }
     }
 
     /// Counts all messages, then appends them in one go: either all or, when one is refused, none.
     pub(crate) fn push_all(&self, py: Python<'_>, parsed: Vec<(Message, Py<PyAny>)>, pin: bool) -> PyResult<()> {
-        let object = |(message, given): (Message, Py<PyAny>)| {
+        let object = |(mut message, given): (Message, Py<PyAny>)| {
             let nulls = nulls_of_plain(given.bind(py), &message)?;
-            Ok((message, Object { given, nulls }))
+            message.nulls = nulls.unwrap_or(0);
+            Ok((message, Object { given, is_rich: nulls.is_none() }))
         };
         let parsed = parsed.into_iter().map(object).collect::<PyResult<Vec<_>>>()?;
         let bytes: usize = parsed.iter().map(|(message, _)| message.text_bytes()).sum();

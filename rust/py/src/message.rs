@@ -99,6 +99,7 @@ pub(crate) fn parse(object: &Bound<'_, PyAny>, index: usize) -> PyResult<Message
         refusal: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
+        nulls: 0,
     };
     match role {
         Role::Tool => message.tool_call_id = place.text_or_none(dict, intern!(py, "tool_call_id"), "")?,

@@ -1,8 +1,8 @@
 //! Where the turns of a snapshot come from: dicts, or a history and those of its messages that hold more than it keeps.
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
-use rolecore_core::codec::Turns;
+use pyo3::types::{PyList, PyListMethods};
+use rolecore_core::codec::{Source, Turns};
 
 use crate::arguments::each;
 use crate::errors::CoreError;
@@ -33,32 +33,35 @@ impl History {
 
     /// Runs `f` with the turns that there are and the tokenizer's name, holding the lock. It may make bytes: they start no collection, which
     /// would wait for the lock.
-    pub(crate) fn with_turns<T>(&self, py: Python<'_>, f: impl FnOnce(&Turns<'_>, &str) -> PyResult<T>) -> PyResult<T> {
+    pub(crate) fn with_turns<T>(&self, py: Python<'_>, f: impl FnOnce(Source<'_>, &str) -> PyResult<T>) -> PyResult<T> {
         let (len, rich) = {
             let state = self.lock(py)?;
+            if state.rich.is_empty() {
+                return f(Source::History(&state.core), state.core.tokenizer().name());
+            }
             let rich = state.rich.iter().map(|&index| (index, state.objects[index].clone_ref(py)));
             (state.objects.len(), rich.collect::<Vec<_>>())
         };
         let texts = Texts::default();
-        let rich = rich.into_iter().map(|(index, object)| {
+        let told = rich.iter().map(|(index, object)| {
             let mut told = Told::nothing();
-            told.read(&texts, object.bind(py), index)?;
-            Ok((index, told))
+            told.read(&texts, object.bind(py), *index)?;
+            Ok((*index, told))
         });
-        let rich = rich.collect::<PyResult<Vec<_>>>()?;
+        let told = told.collect::<PyResult<Vec<_>>>()?;
         let state = self.lock(py)?;
         let core = &state.core;
-        let mut rich = rich.iter().peekable();
+        let mut told = told.iter().peekable();
         let mut turns = Turns::with_capacity(len);
         // What was there then is still there: messages are only appended.
         for index in 0..len {
-            if let Some((_, told)) = rich.next_if(|(rich, _)| *rich == index) {
+            if let Some((_, told)) = told.next_if(|(told, _)| *told == index) {
                 let tokens = u32::try_from(core.message_tokens(index)).unwrap_or(0);
                 told.push(&mut turns, tokens, core.is_pinned(index));
             } else {
-                turns.push_message(core, index, state.nulls[index]).map_err(CoreError)?;
+                turns.push_message(core, index).map_err(CoreError)?;
             }
         }
-        f(&turns, core.tokenizer().name())
+        f(Source::Turns(&turns), core.tokenizer().name())
     }
 }

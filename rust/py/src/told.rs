@@ -284,7 +284,7 @@ impl<'py> Others<'py> {
 /// of functions in the usual form.
 pub(crate) fn nulls_of_plain(object: &Bound<'_, PyAny>, message: &Message) -> PyResult<Option<u8>> {
     let Ok(dict) = object.cast::<PyDict>() else { return Ok(None) };
-    let Message { role: _, name, parts, refusal, tool_calls, tool_call_id } = message;
+    let Message { role: _, name, parts, refusal, tool_calls, tool_call_id, nulls: _ } = message;
     let has_text = matches!(parts.as_slice(), [Part::Text(_)]);
     if !has_text && !parts.is_empty() {
         return Ok(None);

@@ -11,25 +11,33 @@ pub(super) struct Layout {
     n_fields: u8,
     /// The list of calls.
     calls: Option<u8>,
+    /// What a table may have that is written the short way: one text, which it must have, and numbers of up to 4 bytes.
+    plain: usize,
 }
 
 pub(super) const SNAPSHOT: Layout = Layout {
     fields: &[(9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (5, 4), (7, 4), (8, 4), (4, 4), (6, 4)],
     n_fields: 11,
     calls: None,
+    plain: 0,
 };
+/// The text of a turn.
+const PLAIN_TEXT: usize = 1;
+
 pub(super) const TURN: Layout = Layout {
     fields: &[(10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (6, 4), (7, 4), (5, 4), (8, 4), (0, 1), (9, 1), (11, 1)],
     n_fields: 12,
     calls: Some(5),
+    plain: 1 << 0 | 1 << PLAIN_TEXT | 1 << 8 | 1 << 9 | 1 << 11,
 };
 pub(super) const TOOL_CALL: Layout =
-    Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5, calls: None };
+    Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5, calls: None, plain: 0 };
 /// A cache entry.
 pub(super) const ENTRY: Layout = Layout {
     fields: &[(7, 8), (8, 8), (13, 8), (1, 4), (5, 4), (6, 4), (2, 4), (10, 4), (11, 4), (3, 1), (9, 1), (12, 1)],
     n_fields: 14,
     calls: None,
+    plain: 0,
 };
 
 /// The most fields that a table has.
@@ -57,6 +65,7 @@ impl Layout {
             len: to_u32(self.places(fields).0),
             is_wide: has(8),
             has_marks: has(1),
+            is_plain: fields & 1 << PLAIN_TEXT != 0 && fields & !self.plain == 0,
             has_calls: self.calls.is_some_and(|calls| fields & 1 << calls != 0),
         }
     }
@@ -83,6 +92,7 @@ pub(super) fn vtable_len(fields: usize) -> usize {
 }
 
 /// What all tables with the same fields share.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape {
     /// Where their vtable lies; 0 until that is known.
@@ -91,6 +101,8 @@ pub(super) struct Shape {
     pub(super) len: u32,
     /// Whether a table has 8-byte numbers: they come first and lie at multiples of 8 if the table lies 4 before one.
     pub(super) is_wide: bool,
+    /// Whether a table has one text and numbers of up to 4 bytes, and nothing else.
+    pub(super) is_plain: bool,
     /// Whether a table has a list of calls.
     pub(super) has_calls: bool,
     /// Whether a table has bytes.
@@ -106,41 +118,43 @@ impl Shape {
     }
 }
 
-/// The shapes of the tables of one kind.
-#[derive(Debug)]
+/// The shapes of the tables of one kind, in the order in which they were seen.
+#[derive(Debug, Default)]
 pub(super) struct Shapes {
-    layout: &'static Layout,
-    /// Where among those seen the shape of a set of fields is, counted from 1; 0: nowhere.
-    numbers: Vec<u16>,
-    /// The sets of fields that there are and their shapes, in the order in which they were seen.
     seen: Vec<(usize, Shape)>,
+    /// Where among those seen the shape of a set of fields is, counted from 1; empty while they are few.
+    numbers: Vec<u16>,
 }
 
-impl Shapes {
-    pub(super) fn new(layout: &'static Layout) -> Self {
-        Self { layout, numbers: vec![0; 1 << layout.n_fields], seen: Vec::new() }
-    }
+/// Shapes among which a search is as fast as a table. Most sessions have fewer.
+const FEW: usize = 12;
 
-    /// Which shape a table with these fields has.
+impl Shapes {
+    /// The shape of a table that has these fields, and its number.
     #[inline]
-    pub(super) fn note(&mut self, fields: usize) -> u16 {
-        match self.numbers[fields] {
-            0 => self.add(fields),
-            number => number - 1,
+    pub(super) fn note(&mut self, layout: &Layout, fields: usize) -> (u16, Shape) {
+        let place = match self.numbers.get(fields) {
+            Some(number) => usize::from(*number).wrapping_sub(1),
+            None => self.seen.iter().position(|&(seen, _)| seen == fields).unwrap_or(usize::MAX),
+        };
+        match self.seen.get(place) {
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most 2^12, one for each set")]
+            Some(&(_, shape)) => (place as u16, shape),
+            None => self.add(layout, fields),
         }
     }
 
     #[cold]
-    fn add(&mut self, fields: usize) -> u16 {
-        let number = u16::try_from(self.seen.len()).expect("at most 2^12, one for each set");
-        self.seen.push((fields, self.layout.shape(fields)));
-        self.numbers[fields] = number + 1;
-        number
-    }
-
-    #[inline]
-    pub(super) fn get(&self, number: u16) -> Shape {
-        self.seen[usize::from(number)].1
+    fn add(&mut self, layout: &Layout, fields: usize) -> (u16, Shape) {
+        let shape = layout.shape(fields);
+        self.seen.push((fields, shape));
+        if self.seen.len() > FEW {
+            self.numbers.resize(1 << layout.n_fields, 0);
+            for (number, &(fields, _)) in (1..).zip(&self.seen) {
+                self.numbers[fields] = number;
+            }
+        }
+        (u16::try_from(self.seen.len() - 1).expect("at most 2^12, one for each set"), shape)
     }
 
     /// All of them with the places of their vtables, which begin at `at`; where those end.
@@ -154,9 +168,9 @@ impl Shapes {
     }
 
     /// Writes the vtables in the order of their places.
-    pub(super) fn write<B: Byte>(&self, pen: &mut Pen<'_, B>) {
+    pub(super) fn write<B: Byte>(&self, layout: &Layout, pen: &mut Pen<'_, B>) {
         for &(fields, _) in &self.seen {
-            self.layout.write_vtable(fields, pen);
+            layout.write_vtable(fields, pen);
         }
     }
 }

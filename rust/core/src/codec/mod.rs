@@ -14,7 +14,8 @@ mod writer;
 
 pub use batch::{Batch, BatchIndex, BatchWriter};
 pub(crate) use cache_entry::{CacheEntry, CacheEntryParts, ENTRY_ALIGN};
-pub use encode::{SnapshotParts, ToolCallParts, TurnParts, Turns};
+pub(crate) use encode::Sizes;
+pub use encode::{SnapshotParts, Source, ToolCallParts, TurnParts, Turns};
 pub use file::read;
 pub use format::{NULLABLE, VERSION};
 pub use pen::Byte;

@@ -1,4 +1,4 @@
-//! Writes snapshots in two passes: the first, [`Turns`](super::Turns), learns the exact size, the second writes each byte once, front to back.
+//! Writes snapshots in two passes: the first learns the exact size, turn by turn as they come, the second writes each byte once, front to back.
 //!
 //! The order in a snapshot: offset of the root, file identifier, root table, its texts, vectors, payload, the offsets of the turns, then
 //! each turn with its texts and its calls. Tables come before what they refer to, since offsets are unsigned. Last come the vtables, one for each
@@ -7,12 +7,14 @@
 //!
 //! Source: <https://flatbuffers.dev/internals/>.
 
-use super::encode::{SnapshotParts, TableParts, field};
+use super::encode::{Sizes, SnapshotParts, Source, TableParts, field, has_parts};
 use super::format::{HEADER, IDENTIFIER, MOST_BYTES};
-use super::layout::{SNAPSHOT, Shape, vtable_len};
+use super::layout::{SNAPSHOT, Shape, TOOL_CALL, TURN, vtable_len};
 use super::pen::{Byte, Pen, offsets_len, room_of_text, texts_len, to_u32};
 use super::view::Vectors;
 use crate::error::{Error, Result};
+use crate::message::{Message, Part};
+use crate::simd::prefetch;
 
 /// Bytes of one number of `vectors`.
 const NUMBER: usize = size_of::<f32>();
@@ -36,7 +38,8 @@ impl<'p> Plan<'p> {
     /// Learns the size of what `parts` come to.
     ///
     /// # Errors
-    /// [`Error::Codec`] if it would have 2^31 bytes or more, or if `vectors` are not whole.
+    /// [`Error::Codec`] if it would have 2^31 bytes or more, if `vectors` are not whole, or if a message of a history has another content
+    /// than one text.
     pub fn new(parts: &'p SnapshotParts<'p>) -> Result<Self> {
         let Vectors { dim, bytes } = parts.vectors;
         let vector_len = (dim as usize).saturating_mul(NUMBER);
@@ -47,12 +50,16 @@ impl<'p> Plan<'p> {
             );
             return Err(Error::Codec(why));
         }
+        let sizes = parts.turns.sizes();
+        if let Some(index) = sizes.lost {
+            return Err(has_parts(index));
+        }
         let fields = root_fields(parts);
         let root = SNAPSHOT.shape(fields);
-        let at = Places::new(parts, root.span(HEADER).1).end.saturating_add(parts.turns.len);
+        let at = Places::new(parts, root.span(HEADER).1).end.saturating_add(sizes.len);
         let root = Shape { vtable: to_u32(at), ..root };
-        let (turns, at) = parts.turns.turn_shapes.placed(at.saturating_add(vtable_len(fields)));
-        let (calls, len) = parts.turns.call_shapes.placed(at);
+        let (turns, at) = sizes.turn_shapes.placed(at.saturating_add(vtable_len(fields)));
+        let (calls, len) = sizes.call_shapes.placed(at);
         if len > MOST_BYTES {
             let why = format!(
                 "the snapshot would have {len} bytes, the limit is {MOST_BYTES}; split the session or keep vectors and payload elsewhere"
@@ -81,10 +88,16 @@ impl<'p> Plan<'p> {
         pen.offset(self.root.span(HEADER).0);
         pen.put(IDENTIFIER);
         self.write_root(&mut pen);
-        self.write_turns(&mut pen);
+        match self.parts.turns {
+            Source::Turns(turns) => self.write_turns(&mut pen, turns.texts.as_slice()),
+            Source::History(history) => {
+                self.write_turns(&mut pen, InMessages { messages: history.messages(), n: 0 });
+            }
+        }
         SNAPSHOT.write_vtable(root_fields(self.parts), &mut pen);
-        self.parts.turns.turn_shapes.write(&mut pen);
-        self.parts.turns.call_shapes.write(&mut pen);
+        let Sizes { turn_shapes, call_shapes, .. } = self.parts.turns.sizes();
+        turn_shapes.write(&TURN, &mut pen);
+        call_shapes.write(&TOOL_CALL, &mut pen);
         if pen.is_done() { Ok(()) } else { Err(wrong) }
     }
 
@@ -102,7 +115,7 @@ impl<'p> Plan<'p> {
         if parts.payload.is_some() {
             pen.offset(places.payload);
         }
-        if parts.turns.n > 0 {
+        if parts.turns.sizes().n_turns > 0 {
             pen.offset(places.turns);
         }
         if vectors.dim != 0 {
@@ -121,38 +134,115 @@ impl<'p> Plan<'p> {
         pen.zeros_to(places.turns);
     }
 
-    fn write_turns<B: Byte>(&self, pen: &mut Pen<'_, B>) {
-        let turns = self.parts.turns;
-        if turns.n == 0 {
+    fn write_turns<'t, B: Byte>(&self, pen: &mut Pen<'_, B>, mut texts: impl Texts<'t>) {
+        let Sizes { tables, n_turns, .. } = self.parts.turns.sizes();
+        if *n_turns == 0 {
             return;
         }
-        let mut slots = pen.offsets(turns.n);
-        let mut rest = Rest { tables: &turns.tables, texts: &turns.texts };
-        while let Some(turn) = rest.table() {
+        let mut slots = pen.offsets(*n_turns);
+        let mut tables = tables.iter();
+        while let Some(turn) = tables.next() {
             let shape = self.turns[usize::from(turn.shape)];
-            slots.offset(write_table(pen, shape, turn, &mut rest));
-            if shape.has_calls {
-                let mut slots = pen.offsets(turn.n_calls as usize);
-                for _ in 0..turn.n_calls {
-                    let Some(call) = rest.table() else { break };
-                    slots.offset(write_table(pen, self.calls[usize::from(call.shape)], call, &mut rest));
-                }
+            if shape.is_plain {
+                slots.offset(write_plain(pen, shape, turn, texts.plain()));
+                continue;
+            }
+            slots.offset(write_table(pen, shape, turn, &texts.turn(turn.n_texts.into())));
+            if !shape.has_calls {
+                continue;
+            }
+            let mut slots = pen.offsets(turn.n_calls as usize);
+            for (number, call) in tables.by_ref().take(turn.n_calls as usize).enumerate() {
+                let texts = texts.call(number, call.n_texts.into());
+                slots.offset(write_table(pen, self.calls[usize::from(call.shape)], call, &texts));
             }
         }
     }
 }
 
-/// Writes a table and its texts; where it lies.
-#[inline]
-fn write_table<B: Byte>(pen: &mut Pen<'_, B>, shape: Shape, table: &TableParts, rest: &mut Rest<'_>) -> usize {
-    if let (1, false, false, Some(text)) = (table.n_texts, shape.is_wide, shape.has_calls, rest.texts.first()) {
-        rest.texts = &rest.texts[1..];
-        return write_plain(pen, shape, table, text);
+/// The texts of a table, and empty ones after them.
+type Few<'a> = [&'a str; 6];
+
+/// Gives the texts of one turn after the other.
+trait Texts<'a> {
+    /// The only text of the next turn.
+    fn plain(&mut self) -> &'a str;
+    /// The `n` texts of the next turn.
+    fn turn(&mut self, n: usize) -> Few<'a>;
+    /// The `n` texts of call `number` of that turn.
+    fn call(&mut self, number: usize, n: usize) -> Few<'a>;
+}
+
+/// Texts one after another.
+impl<'a> Texts<'a> for &[&'a str] {
+    #[inline]
+    fn plain(&mut self) -> &'a str {
+        let (first, rest) = self.split_first().unwrap_or((&"", &[]));
+        *self = rest;
+        first
     }
+
+    fn turn(&mut self, n: usize) -> Few<'a> {
+        let (texts, rest) = self.split_at(n);
+        *self = rest;
+        let mut few = [""; 6];
+        few[..n].copy_from_slice(texts);
+        few
+    }
+
+    fn call(&mut self, _: usize, n: usize) -> Few<'a> {
+        self.turn(n)
+    }
+}
+
+/// The texts of a history, where they are.
+struct InMessages<'a> {
+    messages: &'a [Message],
+    /// Messages whose turns were given.
+    n: usize,
+}
+
+impl<'a> InMessages<'a> {
+    #[inline]
+    fn next(&mut self) -> &'a Message {
+        // Not its text too: that made it slower.
+        if let Some(message) = self.messages.get(self.n + 16) {
+            prefetch(message);
+        }
+        if let Some(part) = self.messages.get(self.n + 8).and_then(|message| message.parts.first()) {
+            prefetch(part);
+        }
+        self.n += 1;
+        &self.messages[self.n - 1]
+    }
+}
+
+impl<'a> Texts<'a> for InMessages<'a> {
+    #[inline]
+    fn plain(&mut self) -> &'a str {
+        if let [Part::Text(text)] = self.next().parts.as_slice() { text } else { "" }
+    }
+
+    fn turn(&mut self, _: usize) -> Few<'a> {
+        let Message { parts, name, refusal, tool_call_id, .. } = self.next();
+        let text = if let [Part::Text(text)] = parts.as_slice() { Some(text) } else { None };
+        let mut few = [""; 6];
+        let texts = [text, name.as_ref(), refusal.as_ref(), tool_call_id.as_ref()];
+        few.iter_mut().zip(texts.into_iter().flatten()).for_each(|(to, text)| *to = text);
+        few
+    }
+
+    fn call(&mut self, number: usize, _: usize) -> Few<'a> {
+        let call = &self.messages[self.n - 1].tool_calls[number];
+        [&call.id, &call.name, &call.arguments, "", "", ""]
+    }
+}
+
+/// Writes a table and its texts; where it lies.
+fn write_table<B: Byte>(pen: &mut Pen<'_, B>, shape: Shape, table: &TableParts, texts: &Few<'_>) -> usize {
+    let texts = &texts[..usize::from(table.n_texts)];
     let (start, end) = pen.table(shape);
     pen.number(table.time_ms);
-    let texts;
-    (texts, rest.texts) = rest.texts.split_at(usize::from(table.n_texts));
     let mut at = end;
     for text in texts {
         pen.offset(at);
@@ -190,26 +280,11 @@ fn write_plain<B: Byte>(pen: &mut Pen<'_, B>, shape: Shape, table: &TableParts, 
     start
 }
 
-/// What is still to be written of the turns.
-struct Rest<'a> {
-    tables: &'a [TableParts],
-    texts: &'a [&'a str],
-}
-
-impl<'a> Rest<'a> {
-    #[inline]
-    fn table(&mut self) -> Option<&'a TableParts> {
-        let (first, rest) = self.tables.split_first()?;
-        self.tables = rest;
-        Some(first)
-    }
-}
-
 fn root_fields(parts: &SnapshotParts<'_>) -> usize {
     field(1, parts.session_id.is_some())
         | field(2, parts.role.is_some())
         | field(3, parts.tokenizer.is_some())
-        | field(4, parts.turns.n > 0)
+        | field(4, parts.turns.sizes().n_turns > 0)
         | field(5, parts.summary.is_some())
         | field(6, parts.vectors.dim != 0)
         | field(7, !parts.vectors.bytes.is_empty())
@@ -245,10 +320,10 @@ impl Places {
         };
         let payload_len = parts.payload.map_or(0, |payload| 4 + payload.len().div_ceil(4) * 4);
         let turns = vectors_end.saturating_add(payload_len);
-        let n_turns = parts.turns.n;
+        let &Sizes { n_turns, is_wide, .. } = parts.turns.sizes();
         let offsets = if n_turns > 0 { offsets_len(n_turns) } else { 0 };
         // The sizes of the turns were learnt from a multiple of 8 on.
-        let is_amiss = parts.turns.is_wide && !turns.saturating_add(offsets).is_multiple_of(8);
+        let is_amiss = is_wide && !turns.saturating_add(offsets).is_multiple_of(8);
         let turns = if is_amiss { turns.saturating_add(4) } else { turns };
         Self { vectors, payload: vectors_end, turns, end: turns.saturating_add(offsets) }
     }

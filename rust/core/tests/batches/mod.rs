@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use rolecore_core::Result;
-use rolecore_core::codec::{self, BatchIndex, Plan, Snapshot, SnapshotParts, Turns, Vectors};
+use rolecore_core::codec::{self, BatchIndex, Plan, Snapshot, SnapshotParts, Source, Turns, Vectors};
 
 pub(crate) const HEADER: usize = 32;
 pub(crate) const MARK: [u8; 4] = *b"mark";
@@ -18,7 +18,7 @@ pub(crate) fn snapshot(payload: &[u8]) -> Vec<u8> {
         session_id: None,
         role: None,
         tokenizer: None,
-        turns: &Turns::default(),
+        turns: Source::Turns(&Turns::default()),
         summary: None,
         vectors: Vectors::default(),
         payload: Some(payload),

@@ -4,7 +4,7 @@
 use flatbuffers::{FlatBufferBuilder, Push, TableFinishedWIPOffset, UnionWIPOffset, VOffsetT, WIPOffset};
 use rolecore_core::Result;
 use rolecore_core::codec::{
-    List, Plan, Snapshot, SnapshotParts, ToolCall, ToolCallParts, Turn, TurnParts, Turns, Vectors, verify,
+    List, Plan, Snapshot, SnapshotParts, Source, ToolCall, ToolCallParts, Turn, TurnParts, Turns, Vectors, verify,
 };
 
 use super::wire::snapshot as wire;
@@ -288,7 +288,7 @@ fn write_again(read: Snapshot<'_>) -> Result<Vec<u8>> {
         session_id: read.session_id()?,
         role: read.role()?,
         tokenizer: read.tokenizer()?,
-        turns: &again(&read.turns()?)?,
+        turns: Source::Turns(&again(&read.turns()?)?),
         summary: read.summary()?,
         vectors: Vectors { dim: read.vector_dim()?, bytes },
         payload: read.payload()?,
