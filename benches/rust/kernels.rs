@@ -99,7 +99,7 @@ fn tool_session(random: &mut Random, tokenizer: &Arc<Tokenizer>, n_turns: usize)
         push(Message::text(Role::User, format!("{} ORD-{}", random.text(80), random.below(500))));
         let arguments = format!("{{\"order_id\": \"ORD-{}\"}}", random.below(500));
         let call = ToolCall { id: format!("c{i}"), name: "look_up".to_owned(), arguments };
-        push(Message { tool_calls: vec![call], parts: Vec::new(), ..Message::text(Role::Assistant, "") });
+        push(Message { tool_calls: vec![call], parts: [].into_iter().collect(), ..Message::text(Role::Assistant, "") });
         let record = |random: &mut Random| {
             format!(
                 "{{\"order_id\": \"ORD-{}\", \"city\": \"{}\", \"total\": {}, \"at\": \"{}:15\"}}",

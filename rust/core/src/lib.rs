@@ -31,6 +31,6 @@ pub use embed::Rows;
 pub use error::{Error, Result};
 pub use hashing::HashingEmbedder;
 pub use history::{Counted, History, Repair};
-pub use message::{Message, Part, Role, ToolCall};
+pub use message::{Message, Part, Parts, Role, ToolCall};
 pub use rolling::{Rolling, RollingOptions};
 pub use tokens::Tokenizer;

@@ -1,5 +1,7 @@
 //! One chat message in the form chat APIs take, parsed once.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::error::{Error, Result};
 use crate::payload;
 use crate::tokens::{ImageSize, Tokenizer};
@@ -87,6 +89,9 @@ impl Part {
     }
 }
 
+/// The parts of a message: one, as most messages have, lies in the message itself.
+pub type Parts = SmallVec<[Part; 1]>;
+
 /// A parsed message. Keys a chat API does not define are not part of it: the caller's own object keeps them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -95,7 +100,7 @@ pub struct Message {
     /// The speaker's name, if the message gives one.
     pub name: Option<String>,
     /// A string content is one text part; a null content is no part.
-    pub parts: Vec<Part>,
+    pub parts: Parts,
     /// The text of an assistant's refusal.
     pub refusal: Option<String>,
     /// An assistant's tool calls, in order.
@@ -113,7 +118,7 @@ impl Message {
         Self {
             role,
             name: None,
-            parts: vec![Part::Text(content.into())],
+            parts: smallvec![Part::Text(content.into())],
             refusal: None,
             tool_calls: Vec::new(),
             tool_call_id: None,

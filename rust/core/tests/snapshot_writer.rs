@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rolecore_core::codec::{Plan, SnapshotParts, Source, ToolCallParts, TurnParts, Turns, Vectors};
-use rolecore_core::{Counted, Error, History, Message, Part, Role, Tokenizer, ToolCall};
+use rolecore_core::{Counted, Error, History, Message, Part, Parts, Role, Tokenizer, ToolCall};
 use wire::snapshot as official;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -326,11 +326,15 @@ fn a_history_is_written_as_it_holds_its_messages() {
         (Message::text(Role::System, "Be brief."), false),
         (Message { name: Some("Ana".into()), ..Message::text(Role::User, "我的灯笼呢？") }, true),
         (
-            Message { parts: Vec::new(), tool_calls: vec![call("a"), call("b")], ..Message::text(Role::Assistant, "") },
+            Message {
+                parts: Parts::new(),
+                tool_calls: vec![call("a"), call("b")],
+                ..Message::text(Role::Assistant, "")
+            },
             false,
         ),
         (Message { tool_call_id: Some("a".into()), ..Message::text(Role::Tool, "") }, true),
-        (Message { parts: Vec::new(), refusal: Some("No.".into()), ..Message::text(Role::Assistant, "") }, false),
+        (Message { parts: Parts::new(), refusal: Some("No.".into()), ..Message::text(Role::Assistant, "") }, false),
     ];
     let history = history(messages.clone());
     let tokenizer = history.tokenizer();
@@ -362,8 +366,12 @@ fn a_history_is_written_as_it_holds_its_messages() {
 
 #[test]
 fn a_history_does_not_write_parts_that_it_does_not_keep() {
-    let image = Message { parts: vec![Part::Image { low_detail: true, size: None }], ..Message::text(Role::User, "") };
-    let two = Message { parts: vec![Part::Text("a".into()), Part::Text("b".into())], ..Message::text(Role::User, "") };
+    let image =
+        Message { parts: [Part::Image { low_detail: true, size: None }].into(), ..Message::text(Role::User, "") };
+    let two = Message {
+        parts: [Part::Text("a".into()), Part::Text("b".into())].into_iter().collect(),
+        ..Message::text(Role::User, "")
+    };
     for odd in [image, two] {
         let history = history(vec![(Message::text(Role::User, "hello"), false), (odd, false)]);
         let mut turns = Turns::default();

@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rolecore_core::tokens::ImageSize;
-use rolecore_core::{Error, Message, Part, Role, ToolCall};
+use rolecore_core::{Error, Message, Part, Parts, Role, ToolCall};
 
 use crate::arguments::{kind, wrong_kind};
 use crate::errors::CoreError;
@@ -124,13 +124,13 @@ fn parse_role(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Role> {
     })
 }
 
-fn parse_content(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Vec<Part>> {
-    let Some(content) = dict.get_item(intern!(dict.py(), "content"))? else { return Ok(Vec::new()) };
+fn parse_content(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Parts> {
+    let Some(content) = dict.get_item(intern!(dict.py(), "content"))? else { return Ok(Parts::new()) };
     if let Ok(text) = content.cast::<PyString>() {
-        return Ok(vec![Part::Text(text_of(text)?.into_owned())]);
+        return Ok([Part::Text(text_of(text)?.into_owned())].into());
     }
     if content.is_none() {
-        return Ok(Vec::new());
+        return Ok(Parts::new());
     }
     let parts = items(&content).ok_or_else(|| place.expected("content", &content, "a str, a list of parts or None"))?;
     parts.iter().enumerate().map(|(i, part)| parse_part(place, part, i)).collect()

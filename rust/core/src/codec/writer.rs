@@ -206,11 +206,8 @@ impl<'a> InMessages<'a> {
     #[inline]
     fn next(&mut self) -> &'a Message {
         // Not its text too: that made it slower.
-        if let Some(message) = self.messages.get(self.n + 16) {
-            prefetch(message);
-        }
-        if let Some(part) = self.messages.get(self.n + 8).and_then(|message| message.parts.first()) {
-            prefetch(part);
+        if let Some(message) = self.messages.get(self.n + 8) {
+            prefetch(&message.parts);
         }
         self.n += 1;
         &self.messages[self.n - 1]

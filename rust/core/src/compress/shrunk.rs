@@ -68,7 +68,7 @@ impl ShrunkHistory {
             let smaller = output_of(real, i).filter(|_| !is_pinned).and_then(|text| self.smaller(real, i, text));
             let counted = smaller.and_then(|text| {
                 let part = Part::Text(text);
-                let smaller = Message { parts: vec![part], ..message.clone() };
+                let smaller = Message { parts: [part].into(), ..message.clone() };
                 Counted::new(smaller, real.tokenizer()).ok().filter(|counted| counted.tokens() < real.message_tokens(i))
             });
             self.is_changed.push(counted.is_some());
