@@ -247,9 +247,10 @@ NULLABLE = ["content", "name", "refusal", "tool_calls", "tool_call_id"]
 def test_keys_that_are_null_come_back_null_and_cost_no_json(n_nulls: int) -> None:
     call = {"id": "call-1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
     for nulls in itertools.combinations(NULLABLE, n_nulls):
-        message = {"role": "assistant", "content": "yes", "refusal": "no", "tool_calls": [call]} | dict.fromkeys(nulls)
+        message: Message = {"role": "assistant", "content": "yes", "refusal": "no", "tool_calls": [call]}
+        message |= dict.fromkeys(nulls)
         answers = [] if message["tool_calls"] is None else [{"role": "tool", "content": "7", "tool_call_id": "call-1"}]
-        messages = [message, *answers]
+        messages: list[Message] = [message, *answers]
         says_something = any(message[key] for key in ("content", "refusal", "tool_calls"))
         for history in (messages, rolecore.History(messages)) if says_something else (messages,):
             snapshot = open_snapshot(encode_snapshot(history))

@@ -33,6 +33,7 @@ NUMBERS: dict[str, st.SearchStrategy[Any]] = {
     "ushort": st.integers(0, 2**16 - 1),
     "uint": st.integers(0, 2**32 - 1),
     "long": st.integers(-(2**63), 2**63 - 1),
+    "ulong": st.integers(0, 2**64 - 1),
     "float": st.floats(width=32, allow_nan=False),
     "double": st.floats(allow_nan=False),
 }

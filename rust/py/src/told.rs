@@ -55,34 +55,52 @@ impl<'a> Told<'a> {
         self.turn = NOTHING;
         self.has_calls = false;
         self.calls.clear();
+        let py = dict.py();
         let mut role = None;
         let mut others = Others::default();
-        for (key, value) in dict.iter() {
-            let key = place.key(&key)?;
-            let known = Key::of(key);
-            if value.is_none()
-                && let Some(bit) = known.and_then(Key::null_bit)
-            {
-                self.turn.nulls |= bit;
-                continue;
+        // Asked for one by one, until all are found: most messages have two keys, and to go through a dict costs more than to ask for three.
+        let mut n_left = dict.len();
+        for (key, known) in [
+            (intern!(py, "role"), Key::Role),
+            (intern!(py, "content"), Key::Content),
+            (intern!(py, "tool_calls"), Key::ToolCalls),
+            (intern!(py, "tool_call_id"), Key::ToolCallId),
+            (intern!(py, "name"), Key::Name),
+            (intern!(py, "refusal"), Key::Refusal),
+        ] {
+            if n_left == 0 {
+                break;
             }
-            let Ok(text) = value.cast::<PyString>() else {
-                match known {
-                    Some(Key::Content) if value.is_instance_of::<PyList>() => {
-                        self.turn.parts = Some(texts.made.alloc(place.json(&value, "content")?));
-                    }
-                    Some(Key::ToolCalls) if self.read_calls(texts, &place, &value)? => self.has_calls = true,
-                    _ => others.add(key, &value)?,
+            let Some(value) = dict.get_item(key)? else { continue };
+            n_left -= 1;
+            match (known, value.cast_into::<PyString>()) {
+                (Key::Role, Ok(text)) => role = role_of(&text),
+                (Key::Content, Ok(text)) => self.turn.text = Some(place.text(texts, text, "content")?),
+                (Key::ToolCallId, Ok(text)) => {
+                    self.turn.tool_call_id = Some(place.text(texts, text, "tool_call_id")?);
                 }
-                continue;
-            };
-            match known {
-                Some(Key::Role) => role = role_of(text),
-                Some(Key::Content) => self.turn.text = Some(place.text(texts, text, key)?),
-                Some(Key::Name) => self.turn.name = Some(place.text(texts, text, key)?),
-                Some(Key::Refusal) => self.turn.refusal = Some(place.text(texts, text, key)?),
-                Some(Key::ToolCallId) => self.turn.tool_call_id = Some(place.text(texts, text, key)?),
-                Some(Key::ToolCalls) | None => others.add(key, &value)?,
+                (Key::Name, Ok(text)) => self.turn.name = Some(place.text(texts, text, "name")?),
+                (Key::Refusal, Ok(text)) => self.turn.refusal = Some(place.text(texts, text, "refusal")?),
+                (Key::ToolCalls, Ok(text)) => others.add(key, &text)?,
+                (_, Err(other)) => {
+                    let value = other.into_inner();
+                    match (known.null_bit(), known) {
+                        (Some(bit), _) if value.is_none() => self.turn.nulls |= bit,
+                        (_, Key::Content) if value.is_instance_of::<PyList>() => {
+                            self.turn.parts = Some(texts.made.alloc(place.json(&value, "content")?));
+                        }
+                        (_, Key::ToolCalls) if self.read_calls(texts, &place, &value)? => self.has_calls = true,
+                        _ => others.add(key, &value)?,
+                    }
+                }
+            }
+        }
+        if n_left > 0 {
+            for (key, value) in dict.iter() {
+                let key = place.key(&key)?;
+                if Key::of(key).is_none() {
+                    others.add(key, &value)?;
+                }
             }
         }
         self.turn.role = role.ok_or_else(|| place.refused("it has no role that chat APIs know"))?;
@@ -102,7 +120,7 @@ impl<'a> Told<'a> {
         for call in calls.iter() {
             let Ok(call) = call.cast::<PyDict>() else { return Ok(false) };
             let Some(usual) = UsualCall::of(call)? else { return Ok(false) };
-            self.calls.push(place.call(texts, call, &usual)?);
+            self.calls.push(place.call(texts, call, usual)?);
         }
         Ok(true)
     }
@@ -121,18 +139,6 @@ enum Key {
 
 impl Key {
     fn of(key: &Bound<'_, PyString>) -> Option<Self> {
-        let py = key.py();
-        // Those that stand in a program are the interned ones, those that come from JSON are not.
-        for (interned, known) in [
-            (intern!(py, "role"), Self::Role),
-            (intern!(py, "content"), Self::Content),
-            (intern!(py, "tool_calls"), Self::ToolCalls),
-            (intern!(py, "tool_call_id"), Self::ToolCallId),
-        ] {
-            if key.is(interned) {
-                return Some(known);
-            }
-        }
         match key.to_str().ok()? {
             "role" => Some(Self::Role),
             "content" => Some(Self::Content),
@@ -144,20 +150,17 @@ impl Key {
         }
     }
 
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Role => "role",
+    /// What says that its value is null, where it may be.
+    fn null_bit(self) -> Option<u8> {
+        let key = match self {
+            Self::Role => return None,
             Self::Content => "content",
             Self::Name => "name",
             Self::Refusal => "refusal",
             Self::ToolCalls => "tool_calls",
             Self::ToolCallId => "tool_call_id",
-        }
-    }
-
-    /// What says that its value is null, where it may be.
-    fn null_bit(self) -> Option<u8> {
-        NULLABLE.iter().position(|&key| key == self.as_str()).map(|number| 1 << number)
+        };
+        NULLABLE.iter().position(|&nullable| nullable == key).map(|number| 1 << number)
     }
 }
 
@@ -184,9 +187,10 @@ impl Place {
     }
 
     /// A text as it is; lone surrogates have no UTF-8.
-    fn text<'a>(&self, texts: &'a Texts, text: &Bound<'_, PyString>, key: &Bound<'_, PyString>) -> PyResult<&'a str> {
-        let text = PyBackedStr::try_from(text.clone()).map_err(|error| {
-            if error.is_instance_of::<PyUnicodeEncodeError>(key.py()) {
+    fn text<'a>(&self, texts: &'a Texts, text: Bound<'_, PyString>, key: &str) -> PyResult<&'a str> {
+        let py = text.py();
+        let text = PyBackedStr::try_from(text).map_err(|error| {
+            if error.is_instance_of::<PyUnicodeEncodeError>(py) {
                 self.refused(format!("{key} has a lone surrogate, which no snapshot can hold; replace it"))
             } else {
                 error
@@ -210,7 +214,7 @@ impl Place {
         &self,
         texts: &'a Texts,
         call: &Bound<'_, PyDict>,
-        usual: &UsualCall<'_>,
+        usual: UsualCall<'_>,
     ) -> PyResult<ToolCallParts<'a>> {
         let mut others = Others::default();
         if call.len() > USUAL_KEYS {
@@ -221,11 +225,10 @@ impl Place {
                 }
             }
         }
-        let py = call.py();
         Ok(ToolCallParts {
-            id: Some(self.text(texts, &usual.id, intern!(py, "id"))?),
-            name: Some(self.text(texts, &usual.name, intern!(py, "name"))?),
-            arguments: Some(self.text(texts, &usual.arguments, intern!(py, "arguments"))?),
+            id: Some(self.text(texts, usual.id, "id")?),
+            name: Some(self.text(texts, usual.name, "name")?),
+            arguments: Some(self.text(texts, usual.arguments, "arguments")?),
             is_custom: usual.kind == "custom",
             extra: others.json(texts, self)?,
         })

@@ -205,9 +205,12 @@ struct InMessages<'a> {
 impl<'a> InMessages<'a> {
     #[inline]
     fn next(&mut self) -> &'a Message {
-        // Not its text too: that made it slower.
+        // What is in the second-level cache anyway comes 5 % later for it, what is not, 10 % sooner.
         if let Some(message) = self.messages.get(self.n + 8) {
             prefetch(&message.parts);
+        }
+        if let Some(Part::Text(text)) = self.messages.get(self.n + 2).and_then(|message| message.parts.first()) {
+            text.as_bytes().iter().step_by(64).take(4).for_each(prefetch);
         }
         self.n += 1;
         &self.messages[self.n - 1]
