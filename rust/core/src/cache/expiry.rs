@@ -35,11 +35,6 @@ impl Expiry {
         self.heap.len() == self.heap.capacity()
     }
 
-    /// Makes room for one more, so that adding it takes no more bytes.
-    pub(super) fn reserve(&mut self) {
-        self.heap.reserve(1);
-    }
-
     pub(super) fn add(&mut self, deadline: Deadline) {
         self.heap.push(Reverse(deadline));
     }

@@ -126,6 +126,14 @@ impl Order {
         each!(self, order => order.bytes())
     }
 
+    /// Gives back all bytes that evictions have added.
+    pub(super) fn forget_evicted(&mut self) {
+        match self {
+            Self::S3Fifo(order) => order.forget_evicted(),
+            Self::Lru(_) | Self::Gdsf(_) => {}
+        }
+    }
+
     /// Most bytes that evicting all entries can add.
     pub(super) fn growth_by_evicting(&self) -> usize {
         match self {

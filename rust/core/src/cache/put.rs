@@ -6,7 +6,7 @@ use super::Address;
 use super::expiry::{Deadline, NEVER};
 use super::face::{Face, Handle};
 use super::item::Item;
-use super::space::{Held, Rows, Scope, Space};
+use super::space::{Held, Rows, Space};
 use super::store::{Busy, Node, Store};
 use super::table::{growth_when_full, is_full, reserve_one};
 use crate::error::{Error, Result};
@@ -52,52 +52,41 @@ impl<F: Face> Store<F> {
                 self.settings.capacity
             ))));
         }
-        // What cannot be made to fit is found out before anything grows.
-        if self.needed_at_most(new, old)
-            > self.settings.max_bytes.saturating_add(self.can_go(old, self.spaces.find(new.at.scope)))
-        {
+        // What cannot be made to fit is found out before anything goes.
+        let scope = new.at.scope;
+        let known = self.spaces.find(scope);
+        let needed = self.needed(new, old, known);
+        if needed + self.order.growth_by_evicting() > self.settings.max_bytes.saturating_add(self.can_go(old, known)) {
             return Ok(self.put_beside_the_pinned(new, old, now));
         }
-        let space_id = self.spaces.enter(new.at.scope, self.settings.dim);
-        let space = self.spaces.get(space_id);
-        let Some(mut rows) = space.try_write() else {
-            self.spaces.removed(space_id);
-            return Err(Busy(space));
-        };
-        let number = match old {
-            Some(old) => old,
-            None => match self.free_number(new, space_id, &mut rows) {
-                Ok(number) => number,
-                Err(busy) => {
-                    self.spaces.removed(space_id);
-                    return Err(busy);
-                }
-            },
-        };
-        // From here on the row is in the index, the entry nowhere else: what both will take is known, and undone where it does not fit.
-        let id = self.next_id;
-        let slot = rows.insert(Held { item: Arc::clone(&new.item), node: number }, id);
-        self.spaces.changed(space_id, &rows);
-        if deadline_ns != NEVER {
-            self.expiry.reserve();
+        // All that may have to wait comes before anything grows: others see the cache meanwhile.
+        let space = self.spaces.get_or_make(known, scope, self.settings.dim);
+        let Some(mut rows) = space.try_write() else { return Err(Busy(Arc::clone(&space))) };
+        if let Some(id) = known {
+            self.spaces.enter(id);
         }
         let old_loose = old.filter(|&old| !self.node(old).is_pinned);
         let uses = old_loose.map(|old| self.order.remove(old));
-        let room = self.make_room(new, old, space_id, &mut rows);
+        let room = self.make_room(new, old, needed, known, &mut rows);
         if !matches!(room, Ok(true)) {
-            rows.remove(slot);
-            self.spaces.changed(space_id, &rows);
-            self.spaces.removed(space_id);
+            if let Some(id) = known {
+                self.spaces.removed(id);
+            }
             if let Some((old, uses)) = old_loose.zip(uses) {
                 let newcomer = Self::newcomer(hash, &self.node(old).item, uses);
                 self.order.insert(old, newcomer);
             }
-            if old.is_none() {
-                self.free.push(number);
+            if self.bytes().total() > self.settings.max_bytes {
+                self.order.forget_evicted();
             }
             drop(rows);
             return room.map(|_| self.put_beside_the_pinned(new, old, now));
         }
+        let space_id = known.unwrap_or_else(|| self.spaces.list(&space));
+        let number = old.unwrap_or_else(|| self.new_number());
+        let id = self.next_id;
+        let slot = rows.insert(Held { item: Arc::clone(&new.item), node: number }, id);
+        self.spaces.changed(space_id, &rows);
         self.next_id += 1;
         self.counts.puts += 1;
         let face = new.face.take_if(|_| deadline_ns == NEVER);
@@ -123,17 +112,7 @@ impl<F: Face> Store<F> {
         Ok(Ok(()))
     }
 
-    /// A number for one more entry, with room for it in all tables. At the limit an entry goes rather than that tables grow.
-    fn free_number(&mut self, new: &New<'_, F>, space_id: u32, rows: &mut Rows) -> Result<u32, Busy> {
-        if self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
-            let growth = self.more_places() * size_of::<Option<Node>>() + new.item.bytes().total();
-            if self.bytes().total().saturating_add(growth) > self.settings.max_bytes {
-                self.evict(space_id, rows)?;
-            }
-        }
-        Ok(self.new_number())
-    }
-
+    /// A number for one more entry, with room for it in all tables.
     fn new_number(&mut self) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             if self.nodes.len() == self.nodes.capacity() {
@@ -149,20 +128,24 @@ impl<F: Face> Store<F> {
         number
     }
 
-    /// By how many places tables grow. There is one more than entries: a new one has its number before another goes.
+    /// By how many places tables grow.
     fn more_places(&self) -> usize {
-        (self.nodes.capacity() / 4 + 8).min(self.settings.capacity.min(MOST_ENTRIES) + 1 - self.nodes.len())
+        (self.nodes.capacity() / 4 + 8).min(self.settings.capacity.min(MOST_ENTRIES) - self.nodes.len())
     }
 
-    /// Bytes of everything with the new entry in place of the old, before tables grow.
-    fn needed(&self, new: &New<'_, F>, old: Option<u32>) -> usize {
-        self.bytes().total() + new.item.bytes().total() - old.map_or(0, |old| self.node(old).item.bytes().total())
-    }
-
-    /// The same, with all by which tables may grow. Where nothing can be evicted, it is the least limit with which the entry goes in.
-    pub(super) fn needed_at_most(&self, new: &New<'_, F>, old: Option<u32>) -> usize {
+    /// Bytes of everything with the new entry in place of the old, with all by which tables may grow for it. `space` is the
+    /// number of its space, if there is one.
+    fn needed(&self, new: &New<'_, F>, old: Option<u32>, space: Option<u32>) -> usize {
         let has_deadline = new.time_to_live_ns.or(self.settings.time_to_live_ns).is_some();
-        self.needed(new, old) + self.growth(new.at.scope, old.is_none(), has_deadline)
+        let without = self.bytes().total() - old.map_or(0, |old| self.node(old).item.bytes().total());
+        let growth =
+            self.growth(old.is_none(), has_deadline) + self.spaces.growth(space, new.at.scope, self.settings.dim);
+        without + new.item.bytes().total() + growth
+    }
+
+    /// The same, with what evictions for it may add. Where nothing can be evicted, it is the least limit with which the entry goes in.
+    pub(super) fn needed_at_most(&self, new: &New<'_, F>, old: Option<u32>) -> usize {
+        self.needed(new, old, self.spaces.find(new.at.scope)) + self.order.growth_by_evicting()
     }
 
     /// Bytes that evicting all but the old entry frees; those of the space `but` stay.
@@ -171,10 +154,10 @@ impl<F: Face> Store<F> {
         self.loose_items + self.spaces.loose(but) - old.map_or(0, |old| self.node(old).item.bytes().total())
     }
 
-    /// Bytes by which an insertion and the evictions for it may make tables grow: those that are full double at most.
-    fn growth(&self, scope: Scope<'_>, is_new: bool, has_deadline: bool) -> usize {
+    /// Bytes by which an insertion may make the tables of all entries grow: those that are full double at most.
+    fn growth(&self, is_new: bool, has_deadline: bool) -> usize {
         const FIRST: usize = 128;
-        let mut growth = self.order.growth_by_evicting() + self.spaces.growth(scope, self.settings.dim);
+        let mut growth = 0;
         if is_new && self.free.is_empty() && self.nodes.len() == self.nodes.capacity() {
             growth += self.more_places() * (size_of::<Option<Node>>() + FIRST / 2) + FIRST;
         }
@@ -187,13 +170,22 @@ impl<F: Face> Store<F> {
         growth
     }
 
-    /// Evicts until the new entry fits in place of the old; false when that does not do.
-    fn make_room(&mut self, new: &New<'_, F>, old: Option<u32>, space_id: u32, rows: &mut Rows) -> Result<bool, Busy> {
+    /// Evicts until the new entry, for which so many bytes are needed, fits in place of the old; false when that does not do. At
+    /// the limit an entry goes rather than that tables grow.
+    fn make_room(
+        &mut self,
+        new: &New<'_, F>,
+        old: Option<u32>,
+        mut needed: usize,
+        space: Option<u32>,
+        rows: &mut Rows,
+    ) -> Result<bool, Busy> {
         let most = self.settings.capacity.min(MOST_ENTRIES) - usize::from(old.is_none());
-        while self.keys.len() > most || self.needed(new, old) > self.settings.max_bytes {
-            if !self.evict(space_id, rows)? {
+        while self.keys.len() > most || needed > self.settings.max_bytes {
+            if !self.evict(space, rows)? {
                 return Ok(false);
             }
+            needed = self.needed(new, old, space);
         }
         Ok(true)
     }
@@ -238,9 +230,13 @@ impl<F: Face> Store<F> {
 
     /// Takes over a pinned entry of another store, without its face. Returns its number.
     fn adopt(&mut self, node: &Node, space: &Space) -> u32 {
-        let id = self.spaces.enter(space.scope(), self.settings.dim);
-        let space = self.spaces.get(id);
+        let known = self.spaces.find(space.scope());
+        let space = self.spaces.get_or_make(known, space.scope(), self.settings.dim);
         let mut rows = space.try_write().expect("nobody else has seen this store");
+        if let Some(id) = known {
+            self.spaces.enter(id);
+        }
+        let id = known.unwrap_or_else(|| self.spaces.list(&space));
         let number = self.new_number();
         let slot = rows.insert(Held { item: Arc::clone(&node.item), node: number }, node.id);
         self.spaces.changed(id, &rows);

@@ -126,6 +126,10 @@ impl S3Fifo {
         self.links.bytes() + vec(&self.state) + self.ghosts.bytes()
     }
 
+    pub(super) fn forget_evicted(&mut self) {
+        self.ghosts = Ghosts::default();
+    }
+
     /// Queue and table of the ghosts may each double once: there are never more of them than entries.
     pub(super) fn growth_by_evicting(&self) -> usize {
         let per_ghost = 2 * size_of::<u64>() + 2 * (size_of::<u64>() + 1);

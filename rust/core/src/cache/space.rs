@@ -75,6 +75,11 @@ impl Scope<'_> {
 }
 
 impl Space {
+    fn new(scope: Scope<'_>, dim: usize) -> Self {
+        let rows = RwLock::new(Rows { index: FlatIndex::new(dim), held: Vec::new() });
+        Self { tenant: scope.tenant.into(), model_id: scope.model_id.into(), rows }
+    }
+
     pub(super) fn scope(&self) -> Scope<'_> {
         Scope { tenant: &self.tenant, model_id: &self.model_id }
     }
@@ -149,24 +154,26 @@ impl Spaces {
         self.by_scope.find(self.hasher.hash_one(scope), |&id| self.is(id, scope)).copied()
     }
 
-    /// The space of a scope, made where there is none. A row is counted in advance, so that it stays: it is then put in, or
-    /// given back by [`Spaces::removed`].
-    pub(super) fn enter(&mut self, scope: Scope<'_>, dim: usize) -> u32 {
-        let id = self.find(scope).unwrap_or_else(|| self.make(scope, dim));
-        self.change(id, |place| place.n_rows += 1);
-        id
+    /// The space of a number; without one a new space of the scope, which nobody sees before [`Spaces::list`].
+    pub(super) fn get_or_make(&self, id: Option<u32>, scope: Scope<'_>, dim: usize) -> Arc<Space> {
+        id.map_or_else(|| Arc::new(Space::new(scope, dim)), |id| self.get(id))
     }
 
-    fn make(&mut self, scope: Scope<'_>, dim: usize) -> u32 {
-        let rows = RwLock::new(Rows { index: FlatIndex::new(dim), held: Vec::new() });
-        let space = Arc::new(Space { tenant: scope.tenant.into(), model_id: scope.model_id.into(), rows });
+    /// A row is counted in advance, so that its space stays: it is then put in, or given back by [`Spaces::removed`].
+    pub(super) fn enter(&mut self, id: u32) {
+        self.change(id, |place| place.n_rows += 1);
+    }
+
+    /// Takes a new space in, with its first row counted in advance. Returns its number.
+    pub(super) fn list(&mut self, space: &Arc<Space>) -> u32 {
+        let (space, scope) = (Arc::clone(space), space.scope());
         let id = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             // So that freeing one takes no more bytes.
             self.free.reserve_exact(self.places.capacity());
             u32::try_from(self.places.len() - 1).expect("fewer spaces than rows, of which there are fewer than 2^32")
         });
-        self.places[id as usize] = Some(Place { space, n_rows: 0, n_pinned: 0, codes: 0, others: 0, growth: 0 });
+        self.places[id as usize] = Some(Place { space, n_rows: 1, n_pinned: 0, codes: 0, others: 0, growth: 0 });
         let (places, hasher) = (&self.places, &self.hasher);
         let hash_of = |&id: &u32| {
             hasher.hash_one(places[id as usize].as_ref().expect("a space in the table is there").space.scope())
@@ -222,14 +229,14 @@ impl Spaces {
         self.loose - kept.map_or(0, |place| place.codes + place.others)
     }
 
-    /// Bytes by which a row of a scope may make its space and the tables grow.
-    pub(super) fn growth(&self, scope: Scope<'_>, dim: usize) -> usize {
+    /// Bytes by which a row of a scope, whose space has this number, may make its space and the tables grow.
+    pub(super) fn growth(&self, id: Option<u32>, scope: Scope<'_>, dim: usize) -> usize {
         const FIRST: usize = 512;
-        if let Some(id) = self.find(scope) {
+        if let Some(id) = id {
             return self.place(id).growth;
         }
         let tables = self.bytes().tables - self.others;
-        let is_full = is_full(&self.by_scope) || self.free.is_empty();
+        let is_full = is_full(&self.by_scope) || self.free.is_empty() && self.places.len() == self.places.capacity();
         let names = scope.tenant.len() + scope.model_id.len();
         names + FIRST + FlatIndex::first_bytes(dim) + if is_full { tables + FIRST } else { 0 }
     }

@@ -15,7 +15,8 @@ use super::order::{Newcomer, Order};
 use super::space::{Rows, Scope, Space, Spaces};
 use super::{Address, Entry, Outcome, Settings, Stats};
 
-/// An operation cannot go on: this space is being searched. Nothing of it is done, but for entries that expired or were evicted.
+/// An operation cannot go on: this space is being searched. Nothing of it is done, but for entries that expired or were evicted, and
+/// the cache is within its limits: others see it before the operation is tried again.
 #[derive(Debug)]
 pub struct Busy(pub(super) Arc<Space>);
 
@@ -264,10 +265,10 @@ impl<F: Face> Store<F> {
     }
 
     /// An entry goes to make room; false when there is none that may. `rows` are those of the space `held`, to which the caller writes.
-    pub(super) fn evict(&mut self, held: u32, rows: &mut Rows) -> Result<bool, Busy> {
+    pub(super) fn evict(&mut self, held: Option<u32>, rows: &mut Rows) -> Result<bool, Busy> {
         let Some(number) = self.order.victim() else { return Ok(false) };
         let &Node { space: id, hash, .. } = self.node(number);
-        if held == id {
+        if held == Some(id) {
             self.order.evict(number, hash);
             self.take(number, rows);
         } else {

@@ -305,6 +305,37 @@ fn get_does_not_wait_for_a_search_and_put_does() {
     assert!(has(&cache, at("c", "1"), 0));
 }
 
+/// Puts small entries of three tenants in by turns, each while the tenant whose turn is `ahead` is being searched; how many had to
+/// wait.
+fn n_waits(policy: Policy, max_bytes: usize, ahead: usize) -> usize {
+    let cache = Plain::new(settings(policy, usize::MAX, max_bytes)).unwrap();
+    let mut n_waits = 0;
+    for i in 0..2000 {
+        let (tenant, searched, key) = ((i % 3).to_string(), ((i + ahead) % 3).to_string(), i.to_string());
+        let space = cache.run(|store| store.space(scope(&searched), None)).unwrap();
+        let search = space.as_ref().map(|space| space.read());
+        let mut waiting = new(at(&tenant, &key), b"", 0.0);
+        let done = cache.try_run(|store| store.put(&mut waiting, Some(0))).unwrap();
+        assert!(bytes(&cache) <= max_bytes, "{} bytes of {max_bytes} at {i}, {policy:?}", bytes(&cache));
+        drop(search);
+        if done.is_none() {
+            n_waits += 1;
+            put(&cache, waiting, 0).unwrap();
+        }
+    }
+    assert_eq!(recount(&cache).total(), bytes(&cache));
+    n_waits
+}
+
+#[test]
+fn a_put_that_waits_for_a_search_leaves_the_cache_within_its_limit() {
+    for policy in [Policy::Lru, Policy::S3Fifo, Policy::Gdsf] {
+        let limits = (10_000..200_000).step_by(10_000);
+        let n_waits: usize = limits.map(|most| n_waits(policy, most, 1) + n_waits(policy, most, 2)).sum();
+        assert!(n_waits > 1000, "{policy:?}: {n_waits}");
+    }
+}
+
 #[test]
 fn an_expired_entry_of_a_space_that_is_searched_is_no_hit() {
     let cache = Plain::new(settings(Policy::Lru, 2, usize::MAX)).unwrap();
