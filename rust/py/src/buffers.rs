@@ -11,12 +11,14 @@ use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use rolecore_core::cache::Item;
 use rolecore_core::codec::Plan;
 use rolecore_core::file::Mapped;
 
 use crate::arguments::wrong_kind;
+use crate::codec::Snapshot;
 use crate::errors::CoreError;
 
 /// Numbers of a row, held for as long as somebody looks at them.
@@ -47,6 +49,8 @@ impl Numbers {
 
 /// Bytes of somebody else, held for as long as anything reads them.
 pub(crate) enum Owner {
+    /// What most give, which needs no buffer protocol.
+    Bytes(PyBackedBytes),
     Buffer(PyBuffer<u8>),
     /// Some of a file.
     File {
@@ -58,12 +62,14 @@ pub(crate) enum Owner {
 impl Owner {
     /// Holds a buffer; `copy` says whether as a copy, and None that one is made where the bytes can be written to.
     pub(crate) fn of(given: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Self> {
+        if let (Ok(bytes), None | Some(false)) = (given.cast_exact::<PyBytes>(), copy) {
+            return Ok(Self::Bytes(bytes.clone().into()));
+        }
         let py = given.py();
         let buffer = PyBuffer::<u8>::get(given).ok().filter(|buffer| buffer.is_c_contiguous());
         let buffer = buffer.ok_or_else(|| wrong_kind(given, "buffer", "contiguous bytes"))?;
         if copy.unwrap_or(!buffer.readonly()) {
-            let copied = PyBytes::new(py, &buffer.to_vec(py)?);
-            return PyBuffer::get(copied.as_any()).map(Self::Buffer);
+            return Ok(Self::Bytes(PyBytes::new(py, &buffer.to_vec(py)?).into()));
         }
         Ok(Self::Buffer(buffer))
     }
@@ -76,6 +82,7 @@ impl Owner {
     /// The bytes. Whoever asked for no copy of what can be written to has been told not to.
     pub(crate) fn bytes(&self) -> &[u8] {
         let buffer = match self {
+            Self::Bytes(bytes) => return bytes,
             Self::Buffer(buffer) => buffer,
             Self::File { map, range } => return &map.bytes()[range.clone()],
         };
@@ -88,17 +95,17 @@ impl Owner {
     }
 }
 
-/// Some of an owner's bytes, as a read-only buffer.
+/// Some of a snapshot's bytes, as a read-only buffer.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct Stretch {
-    owner: Arc<Owner>,
+    snapshot: Py<Snapshot>,
     range: Range<usize>,
 }
 
 impl Stretch {
-    /// `bytes` are some of `owner`'s.
-    pub(crate) fn of(owner: &Arc<Owner>, bytes: &[u8]) -> Self {
-        Self { owner: Arc::clone(owner), range: range_within(owner.bytes(), bytes) }
+    /// `bytes` are some of the snapshot's.
+    pub(crate) fn of(snapshot: &Bound<'_, Snapshot>, bytes: &[u8]) -> Self {
+        Self { range: range_within(snapshot.get().bytes(), bytes), snapshot: snapshot.clone().unbind() }
     }
 }
 
@@ -111,8 +118,8 @@ fn range_within(all: &[u8], bytes: &[u8]) -> Range<usize> {
 #[pymethods]
 impl Stretch {
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let bytes = &slf.get().owner.bytes()[slf.get().range.clone()];
-        // SAFETY: as in `fill`: the view holds `slf`, which holds the owner.
+        let bytes = &slf.get().snapshot.get().bytes()[slf.get().range.clone()];
+        // SAFETY: as in `fill`: the view holds `slf`, which holds the snapshot, and that the bytes.
         unsafe { fill(slf.as_any(), bytes, view, flags) }
     }
 }

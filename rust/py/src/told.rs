@@ -1,6 +1,6 @@
 //! Messages as a snapshot tells them: the caller's dict taken apart into texts, and put together again as it was.
 
-use pyo3::exceptions::PyUnicodeEncodeError;
+use pyo3::exceptions::{PyRecursionError, PyUnicodeEncodeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -351,7 +351,8 @@ pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'
     }
     put(intern!(py, "content"), turn.text())?;
     if let Some(parts) = turn.parts().map_err(CoreError)? {
-        dict.set_item(intern!(py, "content"), loads(py, parts, "parts")?)?;
+        let parts = loads(py, parts, "parts")?;
+        dict.set_item(intern!(py, "content"), parts.cast::<PyList>().map_err(|_| damaged("parts"))?)?;
     }
     put(intern!(py, "name"), turn.name())?;
     put(intern!(py, "refusal"), turn.refusal())?;
@@ -391,7 +392,11 @@ fn update(dict: &Bound<'_, PyDict>, extra: rolecore_core::Result<Option<&str>>) 
 }
 
 fn loads<'py>(py: Python<'py>, text: &str, field: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (text,)).map_err(|_| damaged(field))
+    py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (text,)).map_err(|error| {
+        // Memory that runs out, or the user who interrupts, says nothing about the text.
+        let is_of_the_text = error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyRecursionError>(py);
+        if is_of_the_text { damaged(field) } else { error }
+    })
 }
 
 fn damaged(field: &str) -> PyErr {

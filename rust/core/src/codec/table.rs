@@ -224,7 +224,7 @@ impl<'a> Table<'a> {
 
     /// The tables that a vector of the table leads to.
     pub(super) fn list(&self, vector: &Vector<'a>) -> Tables<'a> {
-        Tables { bytes: self.bytes, at: vector.at, len: vector.len, place: self.place }
+        Tables::new(self.bytes, vector.at, vector.len, self.place)
     }
 }
 
@@ -255,6 +255,11 @@ impl fmt::Debug for Tables<'_> {
 
 impl<'a> Tables<'a> {
     pub(super) const NONE: Self = Self { bytes: &[], at: 0, len: 0, place: Place::Snapshot };
+
+    /// So many tables, the offset to the first of which is at a byte.
+    pub(super) fn new(bytes: &'a [u8], at: usize, len: usize, place: Place) -> Self {
+        Self { bytes, at, len, place }
+    }
 
     pub(super) fn get(&self, index: usize) -> Result<Table<'a>> {
         if index >= self.len {
