@@ -2,12 +2,11 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
 use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Source, Vectors};
 
 use crate::arguments::{flag, kind, string};
-use crate::buffers::{Owner, Stretch, written};
+use crate::buffers::{Owner, Stretch, array_of_vectors, written};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
@@ -160,13 +159,12 @@ impl Snapshot {
     #[getter]
     fn vectors<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(vectors) = slf.get().read(View::vectors)? else { return Ok(None) };
-        let py = slf.py();
-        let array = array(Stretch::of(slf, vectors.bytes).into_pyobject(py)?.as_any(), vectors)?;
+        let array = array_of_vectors(slf, vectors)?;
         if vectors.is_aligned_to(size_of::<f32>()) {
             return Ok(Some(array));
         }
-        let copy = array.call_method0(intern!(py, "copy"))?;
-        copy.call_method1(intern!(py, "setflags"), (false,))?;
+        let copy = array.call_method0(intern!(slf.py(), "copy"))?;
+        copy.call_method1(intern!(slf.py(), "setflags"), (false,))?;
         Ok(Some(copy))
     }
 
@@ -265,18 +263,6 @@ impl Snapshot {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.owner.bytes()
     }
-}
-
-/// An array of the vectors that a buffer is of, without a copy. One call: `frombuffer` and `reshape` take twice as long.
-fn array<'py>(buffer: &Bound<'py, PyAny>, vectors: Vectors<'_>) -> PyResult<Bound<'py, PyAny>> {
-    static NDARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static FLOAT32: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = buffer.py();
-    let float32 =
-        FLOAT32.get_or_try_init(py, || py.import("numpy")?.call_method1("dtype", ("<f4",)).map(Bound::unbind))?;
-    // Not -1 for NumPy to work out: of no numbers in rows of none it makes nothing.
-    let n_rows = (vectors.bytes.len() / size_of::<f32>()).checked_div(vectors.dim as usize).unwrap_or(0);
-    NDARRAY.import(py, "numpy", "ndarray")?.call1(((n_rows, vectors.dim), float32, buffer))
 }
 
 /// Vectors to be written: little-endian float32, one after another.
