@@ -327,6 +327,16 @@ fn has_usual_calls(calls: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(true)
 }
 
+/// The content of a turn, where it is one text. That it is UTF-8, Python sees on its way through it, so nobody else looks before.
+pub(crate) fn text<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Option<Bound<'py, PyString>>> {
+    let Some(bytes) = turn.text_bytes().map_err(CoreError)? else { return Ok(None) };
+    PyString::from_bytes(py, bytes).map(Some).or_else(|error| {
+        // If it is not, this says where; if memory ran out, it does not.
+        turn.text().map_err(CoreError)?;
+        Err(error)
+    })
+}
+
 /// The message that a turn was made of.
 pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
@@ -349,7 +359,9 @@ pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'
             }
         }
     }
-    put(intern!(py, "content"), turn.text())?;
+    if let Some(text) = text(py, turn)? {
+        dict.set_item(intern!(py, "content"), text)?;
+    }
     if let Some(parts) = turn.parts().map_err(CoreError)? {
         let parts = loads(py, parts, "parts")?;
         dict.set_item(intern!(py, "content"), parts.cast::<PyList>().map_err(|_| damaged("parts"))?)?;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySlice, PyTuple};
+use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
 use rolecore_core::codec::{ListPlace, Turn as View};
 
 use crate::codec::Snapshot;
@@ -115,8 +115,8 @@ impl Turn {
 
     /// The content, where it is one text; else None.
     #[getter]
-    fn text(&self) -> PyResult<Option<&str>> {
-        self.read(View::text)
+    fn text<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyString>>> {
+        told::text(py, &self.read(|turn| Ok(*turn))?)
     }
 
     /// The content, where it is a list of parts: the text of a JSON array; else None.

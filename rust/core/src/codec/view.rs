@@ -208,7 +208,10 @@ impl<T> List<'_, T> {
 
     /// All of them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<T>> + DoubleEndedIterator {
-        (0..self.len()).map(|index| self.get(index))
+        (0..self.len()).map(|index| {
+            self.tables.prefetch(index + 1);
+            self.get(index)
+        })
     }
 }
 
@@ -262,6 +265,15 @@ impl<'a> Turn<'a> {
     #[inline]
     pub fn text(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::TEXT)
+    }
+
+    /// The same for who sees to it that it is UTF-8, which is not checked.
+    ///
+    /// # Errors
+    /// [`Error::Codec`], as for all accessors.
+    #[inline]
+    pub fn text_bytes(&self) -> Result<Option<&'a [u8]>> {
+        self.0.bytes(&turn::TEXT)
     }
 
     /// The content, where it is a list of parts: a JSON array.
