@@ -96,7 +96,10 @@ impl Pass {
         self.visit(WORD + vector.elements.len())?;
         match field.kind {
             Kind::Text => {
-                table.utf8(field, &vector)?;
+                // Most texts are ASCII, which is seen in half the time.
+                if !vector.elements.is_ascii() {
+                    table.utf8(field, &vector)?;
+                }
                 let end = vector.at + vector.len;
                 if table.bytes.get(end) != Some(&0) {
                     return Err(table.damaged(field, end, "no zero byte ends it"));

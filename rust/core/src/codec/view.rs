@@ -232,13 +232,13 @@ impl ListPlace {
 
     /// The list, which is that of a snapshot's turns.
     #[inline]
-    pub fn turns<'a>(self, bytes: &'a [u8]) -> List<'a, Turn<'a>> {
+    pub fn turns(self, bytes: &[u8]) -> List<'_, Turn<'_>> {
         List { tables: Tables::new(bytes, self.at, self.len, Place::Snapshot), view: Turn }
     }
 
     /// The list, which is that of the calls of a snapshot's turn of that index.
     #[inline]
-    pub fn tool_calls<'a>(self, bytes: &'a [u8], turn: usize) -> List<'a, ToolCall<'a>> {
+    pub fn tool_calls(self, bytes: &[u8], turn: usize) -> List<'_, ToolCall<'_>> {
         List { tables: Tables::new(bytes, self.at, self.len, Place::Turn(turn)), view: ToolCall }
     }
 }
