@@ -146,9 +146,9 @@ class Bytes(bytes):
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, Bytes])
-@pytest.mark.parametrize("copied", [None, True, False])
-def test_each_kind_of_buffer_is_read_alike(kind: Callable[[bytes], bytes], copied: bool | None) -> None:
-    snapshot = open_snapshot(kind(encode_snapshot(chat())), copy=copied)
+@pytest.mark.parametrize("options", [{}, {"copy": True}, {"copy": False}])
+def test_each_kind_of_buffer_is_read_alike(kind: Callable[[bytes], bytes], options: dict[str, bool]) -> None:
+    snapshot = open_snapshot(kind(encode_snapshot(chat())), **options)
     assert snapshot.to_dict()["messages"] == chat()
     assert [turn.to_dict() for turn in snapshot.turns] == chat()
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyList, PySlice, PyString, PyTuple};
 use rolecore_core::codec::{ListPlace, Turn as View};
 
 use crate::codec::Snapshot;
@@ -49,8 +49,9 @@ impl Turns {
     }
 
     /// Iterate over the turns, each made when its turn comes.
-    fn __iter__(slf: Py<Self>) -> TurnsIterator {
-        TurnsIterator { turns: slf, next: AtomicUsize::new(0) }
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
+        let iterator = TurnsIterator { turns: slf.clone().unbind(), next: AtomicUsize::new(0) };
+        Bound::new(slf.py(), iterator)?.try_iter()
     }
 
     fn __repr__(&self) -> String {
