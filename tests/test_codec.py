@@ -20,6 +20,7 @@ from rolecore import CodecError
 from rolecore.codec import Snapshot, encode_snapshot, open_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from chats import Message
@@ -106,6 +107,9 @@ def test_fields_are_read_one_by_one() -> None:
     assert sum(turn.tokens for turn in turns) == history.tokens
     assert [turn.to_dict() for turn in turns[::-1]] == history.to_messages()[::-1]
     assert turns[-1].to_dict() == history[3]
+    began = iter(turns)
+    assert [next(began).role, *(turn.role for turn in began)] == ["user", "assistant", "tool", "user"]
+    assert next(began, None) is None
     for index in (4, -5, 10**9):
         with pytest.raises(IndexError, match=f"index {index} is out of range: the snapshot has 4 turns"):
             _ = turns[index]
@@ -135,6 +139,18 @@ def test_vectors_and_payload_are_views_that_outlive_the_snapshot() -> None:
     np.testing.assert_array_equal(vectors, rows)
     assert payload == b"\0\xff" * 5
     assert payload.readonly
+
+
+class Bytes(bytes):
+    """A subclass: its bytes are its own to export."""
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, Bytes])
+@pytest.mark.parametrize("options", [{}, {"copy": True}, {"copy": False}])
+def test_each_kind_of_buffer_is_read_alike(kind: Callable[[bytes], bytes], options: dict[str, bool]) -> None:
+    snapshot = open_snapshot(kind(encode_snapshot(chat())), **options)
+    assert snapshot.to_dict()["messages"] == chat()
+    assert [turn.to_dict() for turn in snapshot.turns] == chat()
 
 
 def test_vectors_out_of_alignment_are_copied() -> None:

@@ -147,7 +147,7 @@ def test_any_word_that_leads_nowhere_in_circles_or_to_too_much_is_refused_or_rea
     assert sound == {True, False}
 
 
-def built(turn_texts: dict[str, str], *, n_turns: int = 1, version: int = 1) -> bytes:
+def built(turn_texts: dict[str, str], *, n_turns: int = 1, version: int = 1, times: tuple[int, int] = (0, 0)) -> bytes:
     """A snapshot whose turns are all the same one, as no writer of ours makes it."""
     builder = flatbuffers.Builder()
     texts = {name: builder.CreateString(text) for name, text in turn_texts.items()}
@@ -162,6 +162,8 @@ def built(turn_texts: dict[str, str], *, n_turns: int = 1, version: int = 1) -> 
     wire.SnapshotStart(builder)
     wire.SnapshotAddVersion(builder, version)
     wire.SnapshotAddTurns(builder, turns)
+    wire.SnapshotAddCreatedMs(builder, times[0])
+    wire.SnapshotAddUpdatedMs(builder, times[1])
     builder.Finish(wire.SnapshotEnd(builder), file_identifier=b"RCSS")
     return bytes(builder.Output())
 
@@ -185,6 +187,51 @@ def test_text_that_is_no_json_is_refused_when_it_is_parsed(field: str, text: str
 def test_other_keys_that_are_no_object_are_refused(text: str) -> None:
     assert is_refused(open_snapshot(built({"Extra": text})).to_dict)
     assert json.loads(text) is None or is_refused(open_snapshot(built({"Extra": text})).to_history)
+
+
+@pytest.mark.parametrize("text", ["{}", "7", "null", '"x"'])
+def test_parts_that_are_no_list_are_refused(text: str) -> None:
+    snapshot = open_snapshot(built({"Parts": text}))
+    for whole in (snapshot.turns[0].to_dict, snapshot.to_dict, snapshot.to_history):
+        with pytest.raises(CodecError, match="a turn's parts is not the JSON it must be"):
+            whole()
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, MemoryError, SystemError])
+@pytest.mark.parametrize("field", ["Parts", "Extra"])
+def test_what_ends_the_parsing_of_sound_json_is_no_damage(
+    field: str, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = open_snapshot(built({field: "[]"}))
+
+    def loads(_: str) -> None:
+        raise raised
+
+    monkeypatch.setattr(json, "loads", loads)
+    with pytest.raises(raised):
+        snapshot.to_dict()
+
+
+def test_dict_holds_the_times_of_the_session() -> None:
+    snapshot = open_snapshot(built({"Text": "hi"}, times=(1_700_000_000_000, 1_700_000_360_000)))
+    told = snapshot.to_dict()
+    assert (told["created_ms"], told["updated_ms"]) == (1_700_000_000_000, 1_700_000_360_000)
+    assert set(told) - {"messages", "pinned"} == set(OF_SNAPSHOT) - {"turns", "nbytes"}
+
+
+@pytest.mark.parametrize("dim", [0, 3])
+@pytest.mark.parametrize("shift", range(4))
+def test_no_vectors_have_the_shape_of_none(dim: int, shift: int) -> None:
+    # Ours leaves the field away.
+    builder = flatbuffers.Builder()
+    vectors = builder.CreateNumpyVector(np.zeros(0, np.float32))
+    wire.SnapshotStart(builder)
+    wire.SnapshotAddVectorDim(builder, dim)
+    wire.SnapshotAddVectors(builder, vectors)
+    builder.Finish(wire.SnapshotEnd(builder), file_identifier=b"RCSS")
+    snapshot = open_snapshot(memoryview(b"x" * shift + bytes(builder.Output()))[shift:])
+    assert snapshot.vectors is not None
+    assert snapshot.vectors.shape == (0, dim)
 
 
 def test_texts_that_stand_for_far_more_than_there_is_are_refused(

@@ -521,7 +521,7 @@ class Snapshot:
     def nbytes(self, /) -> int:
         """Bytes of the whole snapshot."""
     @property
-    def payload(self, /) -> Any | None:
+    def payload(self, /) -> memoryview | None:
         """The payload: a read-only memoryview, or None."""
     @property
     def role(self, /) -> str:
@@ -536,6 +536,8 @@ class Snapshot:
         """What turns that were left out come to, or None."""
     def to_dict(self, /) -> dict[str, typing.Any]:
         """Return all of it: the fields by name, `messages` as they were encoded, and `pinned`, the indices of those that are.
+
+        What was written about a message beside it, its tokens and its time, is in `turns` alone.
 
         Raises:
             CodecError: it is damaged.

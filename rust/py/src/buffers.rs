@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 use std::sync::Arc;
 use std::{ptr, slice};
 
@@ -11,12 +11,15 @@ use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyCapsule, PyType};
 use rolecore_core::cache::Item;
-use rolecore_core::codec::Plan;
+use rolecore_core::codec::{Plan, Vectors};
 use rolecore_core::file::Mapped;
 
 use crate::arguments::wrong_kind;
+use crate::codec::Snapshot;
 use crate::errors::CoreError;
 
 /// Numbers of a row, held for as long as somebody looks at them.
@@ -47,6 +50,8 @@ impl Numbers {
 
 /// Bytes of somebody else, held for as long as anything reads them.
 pub(crate) enum Owner {
+    /// What most give, which needs no buffer protocol.
+    Bytes(PyBackedBytes),
     Buffer(PyBuffer<u8>),
     /// Some of a file.
     File {
@@ -58,12 +63,14 @@ pub(crate) enum Owner {
 impl Owner {
     /// Holds a buffer; `copy` says whether as a copy, and None that one is made where the bytes can be written to.
     pub(crate) fn of(given: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Self> {
+        if let (Ok(bytes), None | Some(false)) = (given.cast_exact::<PyBytes>(), copy) {
+            return Ok(Self::Bytes(bytes.clone().into()));
+        }
         let py = given.py();
         let buffer = PyBuffer::<u8>::get(given).ok().filter(|buffer| buffer.is_c_contiguous());
         let buffer = buffer.ok_or_else(|| wrong_kind(given, "buffer", "contiguous bytes"))?;
         if copy.unwrap_or(!buffer.readonly()) {
-            let copied = PyBytes::new(py, &buffer.to_vec(py)?);
-            return PyBuffer::get(copied.as_any()).map(Self::Buffer);
+            return Ok(Self::Bytes(PyBytes::new(py, &buffer.to_vec(py)?).into()));
         }
         Ok(Self::Buffer(buffer))
     }
@@ -76,6 +83,7 @@ impl Owner {
     /// The bytes. Whoever asked for no copy of what can be written to has been told not to.
     pub(crate) fn bytes(&self) -> &[u8] {
         let buffer = match self {
+            Self::Bytes(bytes) => return bytes,
             Self::Buffer(buffer) => buffer,
             Self::File { map, range } => return &map.bytes()[range.clone()],
         };
@@ -88,18 +96,96 @@ impl Owner {
     }
 }
 
-/// Some of an owner's bytes, as a read-only buffer.
+/// Some of a snapshot's bytes, as a read-only buffer.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct Stretch {
-    owner: Arc<Owner>,
+    snapshot: Py<Snapshot>,
     range: Range<usize>,
 }
 
 impl Stretch {
-    /// `bytes` are some of `owner`'s.
-    pub(crate) fn of(owner: &Arc<Owner>, bytes: &[u8]) -> Self {
-        Self { owner: Arc::clone(owner), range: range_within(owner.bytes(), bytes) }
+    /// `bytes` are some of the snapshot's.
+    pub(crate) fn of(snapshot: &Bound<'_, Snapshot>, bytes: &[u8]) -> Self {
+        Self { range: range_within(snapshot.get().bytes(), bytes), snapshot: snapshot.clone().unbind() }
     }
+}
+
+/// Where NumPy keeps what makes an array in the table that it gives to other modules; places in it are never given to anything else.
+///
+/// Source: <https://numpy.org/doc/stable/reference/c-api/array.html#importing-the-api>.
+const NEW_FROM_DESCR: usize = 94;
+const SET_BASE_OBJECT: usize = 282;
+
+/// `NPY_ARRAY_C_CONTIGUOUS`, and not writeable. Whether it is aligned, NumPy sees itself.
+const READ_ONLY_ROWS: c_int = 1;
+
+type NewFromDescr = unsafe extern "C" fn(
+    *mut ffi::PyTypeObject,
+    *mut ffi::PyObject,
+    c_int,
+    *const isize,
+    *const isize,
+    *mut c_void,
+    c_int,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+type SetBaseObject = unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> c_int;
+
+struct NumPy {
+    ndarray: Py<PyType>,
+    float32: Py<PyAny>,
+    new_from_descr: NewFromDescr,
+    set_base_object: SetBaseObject,
+}
+
+impl NumPy {
+    fn of(py: Python<'_>) -> PyResult<&'static Self> {
+        static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
+        NUMPY.get_or_try_init(py, || {
+            let numpy = py.import("numpy")?;
+            let capsule = py.import("numpy._core._multiarray_umath")?.getattr("_ARRAY_API")?;
+            let table = capsule.cast::<PyCapsule>()?.pointer_checked(None)?.cast::<*mut c_void>();
+            // SAFETY: the table has had more entries since NumPy 1.7.
+            let new_from_descr = unsafe { table.add(NEW_FROM_DESCR) };
+            // SAFETY: the same.
+            let set_base_object = unsafe { table.add(SET_BASE_OBJECT) };
+            Ok(Self {
+                ndarray: numpy.getattr("ndarray")?.cast_into()?.unbind(),
+                float32: numpy.call_method1("dtype", ("<f4",))?.unbind(),
+                // SAFETY: it holds this function.
+                new_from_descr: unsafe { new_from_descr.cast().read() },
+                // SAFETY: the same.
+                set_base_object: unsafe { set_base_object.cast().read() },
+            })
+        })
+    }
+}
+
+/// A read-only float32 array of shape (n, dim) over vectors of the snapshot, which it holds.
+///
+/// By NumPy's C API: `ndarray(shape, dtype, buffer)` takes three times as long, and `frombuffer` with `reshape` six times.
+pub(crate) fn array_of_vectors<'py>(
+    snapshot: &Bound<'py, Snapshot>,
+    vectors: Vectors<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = snapshot.py();
+    let numpy = NumPy::of(py)?;
+    // None other than its own.
+    let bytes = &snapshot.get().bytes()[range_within(snapshot.get().bytes(), vectors.bytes)];
+    let n_rows = (bytes.len() / size_of::<f32>()).checked_div(vectors.dim as usize).unwrap_or(0);
+    let shape = [isize::try_from(n_rows)?, isize::try_from(vectors.dim)?];
+    let (ndarray, float32) = (numpy.ndarray.as_ptr().cast(), numpy.float32.clone_ref(py).into_ptr());
+    let (start, none) = (bytes.as_ptr().cast_mut().cast(), ptr::null_mut());
+    // SAFETY: the type and the dtype are NumPy's, which takes over the reference to the latter; so many numbers are there, and
+    // nobody writes to them by an array that is read-only.
+    let made = unsafe {
+        (numpy.new_from_descr)(ndarray, float32, 2, shape.as_ptr(), ptr::null(), start, READ_ONLY_ROWS, none)
+    };
+    // SAFETY: it is a new reference, or null with an error set.
+    let array = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
+    // SAFETY: it is a new array without a base, and takes over the reference to the snapshot, by which the bytes stay.
+    let set = unsafe { (numpy.set_base_object)(array.as_ptr(), snapshot.clone().into_ptr()) };
+    if set == 0 { Ok(array) } else { Err(PyErr::fetch(py)) }
 }
 
 /// Where in `all` those `bytes` are that are some of it.
@@ -111,8 +197,8 @@ fn range_within(all: &[u8], bytes: &[u8]) -> Range<usize> {
 #[pymethods]
 impl Stretch {
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let bytes = &slf.get().owner.bytes()[slf.get().range.clone()];
-        // SAFETY: as in `fill`: the view holds `slf`, which holds the owner.
+        let bytes = &slf.get().snapshot.get().bytes()[slf.get().range.clone()];
+        // SAFETY: as in `fill`: the view holds `slf`, which holds the snapshot, and that the bytes.
         unsafe { fill(slf.as_any(), bytes, view, flags) }
     }
 }

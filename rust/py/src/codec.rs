@@ -1,15 +1,12 @@
 //! `rolecore.codec`: sessions as snapshots that are read where they are.
 
-use std::sync::Arc;
-
-use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyRange, PySlice, PyTuple};
-use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Source, Turn as TurnView, Vectors};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
+use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Source, Vectors};
 
 use crate::arguments::{flag, kind, string};
-use crate::buffers::{Owner, Stretch, written};
+use crate::buffers::{Owner, Stretch, array_of_vectors, written};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
@@ -17,6 +14,7 @@ use crate::history_file;
 use crate::source::turns_of;
 use crate::told::{self, Texts};
 use crate::tool_call;
+use crate::turns::Turns;
 
 /// Return a session as bytes that `open_snapshot` reads in place.
 ///
@@ -103,7 +101,7 @@ pub(crate) fn open_snapshot(buffer: &Bound<'_, PyAny>, copy: Option<&Bound<'_, P
 /// A session that is read in place.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct Snapshot {
-    owner: Arc<Owner>,
+    owner: Owner,
 }
 
 #[pymethods]
@@ -152,35 +150,30 @@ impl Snapshot {
 
     /// What was said, oldest first: a sequence of Turn.
     #[getter]
-    fn turns(&self) -> PyResult<Turns> {
-        let len = self.read(View::turns)?.len();
-        Ok(Turns { owner: Arc::clone(&self.owner), len })
+    fn turns(slf: &Bound<'_, Self>) -> PyResult<Turns> {
+        let place = slf.get().read(View::turns)?.place();
+        Ok(Turns::new(slf, place))
     }
 
     /// The vectors: a read-only float32 array of shape (n, dim), a view wherever the buffer lies right for it; or None.
     #[getter]
-    fn vectors<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(vectors) = self.read(View::vectors)? else { return Ok(None) };
-        let numpy = py.import(intern!(py, "numpy"))?;
-        let numbers =
-            numpy.call_method1(intern!(py, "frombuffer"), (Stretch::of(&self.owner, vectors.bytes), "<f4"))?;
-        // Not -1 for NumPy to work out: of no numbers in rows of none it makes nothing.
-        let n_rows = (vectors.bytes.len() / size_of::<f32>()).checked_div(vectors.dim as usize).unwrap_or(0);
-        let array = numbers.call_method1(intern!(py, "reshape"), (n_rows, vectors.dim))?;
+    fn vectors<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(vectors) = slf.get().read(View::vectors)? else { return Ok(None) };
+        let array = array_of_vectors(slf, vectors)?;
         if vectors.is_aligned_to(size_of::<f32>()) {
             return Ok(Some(array));
         }
-        let copy = array.call_method0(intern!(py, "copy"))?;
-        copy.call_method1(intern!(py, "setflags"), (false,))?;
+        let copy = array.call_method0(intern!(slf.py(), "copy"))?;
+        copy.call_method1(intern!(slf.py(), "setflags"), (false,))?;
         Ok(Some(copy))
     }
 
     /// The payload: a read-only memoryview, or None.
     #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(payload) = self.read(View::payload)? else { return Ok(None) };
-        let builtins = py.import(intern!(py, "builtins"))?;
-        builtins.call_method1(intern!(py, "memoryview"), (Stretch::of(&self.owner, payload),)).map(Some)
+    fn payload<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
+        let Some(payload) = slf.get().read(View::payload)? else { return Ok(None) };
+        let stretch = Stretch::of(slf, payload).into_pyobject(slf.py())?;
+        PyMemoryView::from(stretch.as_any()).map(Some)
     }
 
     /// Check all of it at once: structure, alignment, texts.
@@ -195,17 +188,20 @@ impl Snapshot {
 
     /// Return all of it: the fields by name, `messages` as they were encoded, and `pinned`, the indices of those that are.
     ///
+    /// What was written about a message beside it, its tokens and its time, is in `turns` alone.
+    ///
     /// Raises:
     ///     CodecError: it is damaged.
     #[pyo3(signature = () -> "dict[str, typing.Any]")]
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let (snapshot, py) = (slf.get(), slf.py());
         let dict = PyDict::new(py);
-        dict.set_item("version", self.version()?)?;
-        dict.set_item("session_id", self.session_id()?)?;
-        dict.set_item("role", self.role()?)?;
-        dict.set_item("tokenizer", self.tokenizer()?)?;
+        dict.set_item("version", snapshot.version()?)?;
+        dict.set_item("session_id", snapshot.session_id()?)?;
+        dict.set_item("role", snapshot.role()?)?;
+        dict.set_item("tokenizer", snapshot.tokenizer()?)?;
         let (messages, pinned) = (PyList::empty(py), PyList::empty(py));
-        for (index, turn) in self.read(View::turns)?.iter().enumerate() {
+        for (index, turn) in snapshot.read(View::turns)?.iter().enumerate() {
             let turn = turn.map_err(CoreError)?;
             messages.append(told::message(py, &turn)?)?;
             if turn.is_pinned().map_err(CoreError)? {
@@ -214,9 +210,11 @@ impl Snapshot {
         }
         dict.set_item("messages", messages)?;
         dict.set_item("pinned", pinned)?;
-        dict.set_item("summary", self.summary()?)?;
-        dict.set_item("vectors", self.vectors(py)?)?;
-        dict.set_item("payload", self.read(View::payload)?.map(|payload| PyBytes::new(py, payload)))?;
+        dict.set_item("summary", snapshot.summary()?)?;
+        dict.set_item("vectors", Self::vectors(slf)?)?;
+        dict.set_item("payload", snapshot.read(View::payload)?.map(|payload| PyBytes::new(py, payload)))?;
+        dict.set_item("created_ms", snapshot.created_ms()?)?;
+        dict.set_item("updated_ms", snapshot.updated_ms()?)?;
         Ok(dict)
     }
 
@@ -230,7 +228,7 @@ impl Snapshot {
     ///     names is never opened. MessageError: a message is not of the form a chat API takes.
     #[pyo3(signature = (*, tokenizer: "str | os.PathLike[str] | Tokenizer | None" = None) -> "History")]
     fn to_history<'py>(&self, py: Python<'py>, tokenizer: Option<&Bound<'py, PyAny>>) -> PyResult<History> {
-        history_file::of_snapshot(py, &View::open(self.owner.bytes()).map_err(CoreError)?, tokenizer)
+        history_file::of_snapshot(py, &self.read(|view| Ok(*view))?, tokenizer)
     }
 
     /// Return how many bytes each field has that is there, by its name; those of turns are theirs to tell.
@@ -254,161 +252,16 @@ impl Snapshot {
     /// Opens the snapshot that the owner's bytes are.
     pub(crate) fn of(owner: Owner) -> PyResult<Self> {
         View::open(owner.bytes()).map_err(CoreError)?;
-        Ok(Self { owner: Arc::new(owner) })
+        Ok(Self { owner })
     }
 
     fn read<'a, T>(&'a self, field: impl FnOnce(&View<'a>) -> rolecore_core::Result<T>) -> PyResult<T> {
-        Ok(View::open(self.owner.bytes()).and_then(|view| field(&view)).map_err(CoreError)?)
-    }
-}
-
-/// Turns of a snapshot: a sequence that makes each when it is asked for.
-#[pyclass(frozen, sequence, module = "rolecore")]
-pub(crate) struct Turns {
-    owner: Arc<Owner>,
-    len: usize,
-}
-
-#[pymethods]
-impl Turns {
-    fn __len__(&self) -> usize {
-        self.len
+        Ok(View::reopen(self.bytes()).and_then(|view| field(&view)).map_err(CoreError)?)
     }
 
-    fn __getitem__<'py>(&self, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = index.py();
-        let turn = |index: usize| Bound::new(py, Turn { owner: Arc::clone(&self.owner), index });
-        if let Ok(slice) = index.cast::<PySlice>() {
-            let all = PyList::empty(py);
-            let range = slice.indices(isize::try_from(self.len)?)?;
-            let mut at = range.start;
-            for _ in 0..range.slicelength {
-                all.append(turn(usize::try_from(at)?)?)?;
-                at += range.step;
-            }
-            return Ok(all.into_any());
-        }
-        let at: isize = index.extract().map_err(|error: PyErr| match error {
-            error if !error.is_instance_of::<PyOverflowError>(py) => error,
-            _ => PyIndexError::new_err("index is out of range: no snapshot has 2**63 turns"),
-        })?;
-        let place = if at < 0 { self.len.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
-        let place = place.filter(|&place| place < self.len).ok_or_else(|| {
-            PyIndexError::new_err(format!("index {at} is out of range: the snapshot has {} turns", self.len))
-        })?;
-        Ok(turn(place)?.into_any())
-    }
-
-    /// Iterate over the turns, each made when its turn comes.
-    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
-        let py = slf.py();
-        let range = PyRange::new(py, 0, isize::try_from(slf.get().len)?)?;
-        py.import(intern!(py, "builtins"))?
-            .call_method1(intern!(py, "map"), (slf.getattr("__getitem__")?, range))?
-            .try_iter()
-    }
-
-    fn __repr__(&self) -> String {
-        format!("Turns({})", self.len)
-    }
-}
-
-/// A message of a snapshot, read in place.
-#[pyclass(frozen, module = "rolecore")]
-pub(crate) struct Turn {
-    owner: Arc<Owner>,
-    index: usize,
-}
-
-#[pymethods]
-impl Turn {
-    /// Who speaks: "system", "developer", "user", "assistant" or "tool".
-    #[getter]
-    fn role(&self) -> PyResult<&'static str> {
-        self.read(|turn| Ok(turn.role()?.as_str()))
-    }
-
-    /// The content, where it is one text; else None.
-    #[getter]
-    fn text(&self) -> PyResult<Option<&str>> {
-        self.read(TurnView::text)
-    }
-
-    /// The content, where it is a list of parts: the text of a JSON array; else None.
-    #[getter]
-    fn parts(&self) -> PyResult<Option<&str>> {
-        self.read(TurnView::parts)
-    }
-
-    /// The speaker's name, or None.
-    #[getter]
-    fn name(&self) -> PyResult<Option<&str>> {
-        self.read(TurnView::name)
-    }
-
-    /// The text of an assistant's refusal, or None.
-    #[getter]
-    fn refusal(&self) -> PyResult<Option<&str>> {
-        self.read(TurnView::refusal)
-    }
-
-    /// Which call a tool's turn answers, or None.
-    #[getter]
-    fn tool_call_id(&self) -> PyResult<Option<&str>> {
-        self.read(TurnView::tool_call_id)
-    }
-
-    /// An assistant's calls: a tuple of ToolCall, or None where there is no list of them.
-    #[getter]
-    fn tool_calls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        tool_call::of_turn(py, &self.owner, self.index, &self.read(|turn| Ok(*turn))?)
-    }
-
-    /// All other keys of the message, as the text of a JSON object, or None.
-    #[getter]
-    fn extra(&self) -> PyResult<Option<&str>> {
-        self.read(TurnView::extra)
-    }
-
-    /// Tokens, as the session's tokenizer counts them with the message's frame; 0 where nobody counted.
-    #[getter]
-    fn tokens(&self) -> PyResult<u32> {
-        self.read(TurnView::tokens)
-    }
-
-    /// Whether the turn stays in every window.
-    #[getter]
-    fn pinned(&self) -> PyResult<bool> {
-        self.read(TurnView::is_pinned)
-    }
-
-    /// When it was said, in milliseconds since 1970 UTC; 0 where that is unknown.
-    #[getter]
-    fn time_ms(&self) -> PyResult<i64> {
-        self.read(TurnView::time_ms)
-    }
-
-    /// Return how many bytes each text has that is there, by its field; those of calls are theirs to tell.
-    #[pyo3(signature = () -> "dict[str, int]")]
-    fn sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        tool_call::sizes_of_turn(py, &self.read(|turn| Ok(*turn))?)
-    }
-
-    /// Return the message as it was encoded: content, tool calls, unknown keys and all.
-    #[pyo3(signature = () -> "dict[str, typing.Any]")]
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        told::message(py, &self.read(|turn| Ok(*turn))?)
-    }
-
-    fn __repr__(&self) -> PyResult<String> {
-        Ok(format!("Turn({}, {})", self.index, self.role()?))
-    }
-}
-
-impl Turn {
-    fn read<'a, T>(&'a self, field: impl FnOnce(&TurnView<'a>) -> rolecore_core::Result<T>) -> PyResult<T> {
-        let turn = View::open(self.owner.bytes()).and_then(|view| view.turns()?.get(self.index));
-        Ok(turn.and_then(|turn| field(&turn)).map_err(CoreError)?)
+    /// The bytes that it is read from.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.owner.bytes()
     }
 }
 

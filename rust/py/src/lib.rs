@@ -35,6 +35,7 @@ mod tokens;
 mod told;
 mod tool_call;
 mod tools;
+mod turns;
 mod vector;
 mod window;
 
@@ -49,7 +50,7 @@ mod _core {
     #[pymodule_export]
     use crate::cache::VectorCache;
     #[pymodule_export]
-    use crate::codec::{Snapshot, Turn, Turns, encode_snapshot, open_snapshot};
+    use crate::codec::{Snapshot, encode_snapshot, open_snapshot};
     #[pymodule_export]
     use crate::entry::{Entry, Hit};
     #[pymodule_export]
@@ -74,6 +75,8 @@ mod _core {
     use crate::tokens::{Tokenizer, tokenizer};
     #[pymodule_export]
     use crate::tool_call::ToolCall;
+    #[pymodule_export]
+    use crate::turns::{Turn, Turns};
     #[pymodule_export]
     use crate::window::Window;
 

@@ -1,6 +1,6 @@
 //! Messages as a snapshot tells them: the caller's dict taken apart into texts, and put together again as it was.
 
-use pyo3::exceptions::PyUnicodeEncodeError;
+use pyo3::exceptions::{PyRecursionError, PyUnicodeEncodeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -330,6 +330,16 @@ fn has_usual_calls(calls: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(true)
 }
 
+/// The content of a turn, where it is one text. That it is UTF-8, Python sees on its way through it, so nobody else looks before.
+pub(crate) fn text<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Option<Bound<'py, PyString>>> {
+    let Some(bytes) = turn.text_bytes().map_err(CoreError)? else { return Ok(None) };
+    PyString::from_bytes(py, bytes).map(Some).or_else(|error| {
+        // If it is not, this says where; if memory ran out, it does not.
+        turn.text().map_err(CoreError)?;
+        Err(error)
+    })
+}
+
 /// The message that a turn was made of.
 pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
@@ -352,9 +362,12 @@ pub(crate) fn message<'py>(py: Python<'py>, turn: &Turn<'_>) -> PyResult<Bound<'
             }
         }
     }
-    put(intern!(py, "content"), turn.text())?;
+    if let Some(text) = text(py, turn)? {
+        dict.set_item(intern!(py, "content"), text)?;
+    }
     if let Some(parts) = turn.parts().map_err(CoreError)? {
-        dict.set_item(intern!(py, "content"), loads(py, parts, "parts")?)?;
+        let parts = loads(py, parts, "parts")?;
+        dict.set_item(intern!(py, "content"), parts.cast::<PyList>().map_err(|_| damaged("parts"))?)?;
     }
     put(intern!(py, "name"), turn.name())?;
     put(intern!(py, "refusal"), turn.refusal())?;
@@ -394,7 +407,11 @@ fn update(dict: &Bound<'_, PyDict>, extra: rolecore_core::Result<Option<&str>>) 
 }
 
 fn loads<'py>(py: Python<'py>, text: &str, field: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (text,)).map_err(|_| damaged(field))
+    py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (text,)).map_err(|error| {
+        // Memory that runs out, or the user who interrupts, says nothing about the text.
+        let is_of_the_text = error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyRecursionError>(py);
+        if is_of_the_text { damaged(field) } else { error }
+    })
 }
 
 fn damaged(field: &str) -> PyErr {

@@ -1,13 +1,10 @@
 //! Tool calls of a snapshot's turns, and how many bytes fields take: read in place.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use rolecore_core::Error;
-use rolecore_core::codec::{Snapshot, ToolCall as CallView, Turn as TurnView};
+use rolecore_core::codec::{ListPlace, Snapshot as View, ToolCall as CallView, Turn as TurnView};
 
-use crate::buffers::Owner;
+use crate::codec::Snapshot;
 use crate::errors::CoreError;
 
 type Read<T> = rolecore_core::Result<T>;
@@ -15,20 +12,22 @@ type Read<T> = rolecore_core::Result<T>;
 /// A tool call of a turn, read in place.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct ToolCall {
-    owner: Arc<Owner>,
+    snapshot: Py<Snapshot>,
+    /// Of all calls of the turn.
+    place: ListPlace,
     turn: usize,
     index: usize,
 }
 
-/// The calls of a turn.
+/// The calls of a snapshot's turn of that index.
 pub(crate) fn of_turn<'py>(
-    py: Python<'py>,
-    owner: &Arc<Owner>,
+    snapshot: &Bound<'py, Snapshot>,
     index: usize,
     turn: &TurnView<'_>,
 ) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let Some(calls) = turn.tool_calls().map_err(CoreError)? else { return Ok(None) };
-    let call = |call| Bound::new(py, ToolCall { owner: Arc::clone(owner), turn: index, index: call });
+    let (py, place) = (snapshot.py(), calls.place());
+    let call = |call| Bound::new(py, ToolCall { snapshot: snapshot.clone().unbind(), place, turn: index, index: call });
     PyTuple::new(py, (0..calls.len()).map(call).collect::<PyResult<Vec<_>>>()?).map(Some)
 }
 
@@ -85,17 +84,13 @@ impl ToolCall {
 
 impl ToolCall {
     fn read<'a, T>(&'a self, field: impl FnOnce(&CallView<'a>) -> Read<T>) -> PyResult<T> {
-        let call = Snapshot::open(self.owner.bytes()).and_then(|view| {
-            let calls = view.turns()?.get(self.turn)?.tool_calls()?;
-            let changed = || Error::Codec("the buffer has changed since it was opened; copy it".to_owned());
-            calls.ok_or_else(changed)?.get(self.index)
-        });
+        let call = self.place.tool_calls(self.snapshot.get().bytes(), self.turn).get(self.index);
         Ok(call.and_then(|call| field(&call)).map_err(CoreError)?)
     }
 }
 
 /// How many bytes each field of a snapshot itself has that is there.
-pub(crate) fn sizes_of_snapshot<'py>(py: Python<'py>, view: &Snapshot<'_>) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn sizes_of_snapshot<'py>(py: Python<'py>, view: &View<'_>) -> PyResult<Bound<'py, PyDict>> {
     let read = || -> Read<_> {
         Ok([
             ("session_id", bytes(view.session_id())?),

@@ -20,5 +20,5 @@ pub use file::read;
 pub use format::{NULLABLE, VERSION};
 pub use pen::Byte;
 pub use verify::verify;
-pub use view::{List, Snapshot, ToolCall, Turn, Vectors};
+pub use view::{List, ListPlace, Snapshot, ToolCall, Turn, Vectors};
 pub use writer::Plan;

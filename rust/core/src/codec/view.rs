@@ -1,7 +1,7 @@
 //! A snapshot's fields by name. Opening and each field cost the same whatever the snapshot's size, but for the check of a text's UTF-8.
 
 use super::format::{HEADER, IDENTIFIER, MOST_BYTES, N_NULLS, N_ROLES, VERSION, WORD, snapshot, tool_call, turn};
-use super::table::{Table, Tables};
+use super::table::{Place, Table, Tables};
 use crate::error::{Error, Result};
 use crate::message::Role;
 
@@ -38,6 +38,15 @@ impl<'a> Snapshot<'a> {
             )));
         }
         Ok(opened)
+    }
+
+    /// Opens bytes that [`Snapshot::open`] has opened before: their identifier and version are not looked at again.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] where there is no root table any more.
+    #[inline]
+    pub fn reopen(bytes: &'a [u8]) -> Result<Self> {
+        Table::root(bytes).map(Self)
     }
 
     /// The least version of the schema that a reader has to know.
@@ -183,6 +192,11 @@ impl<T> List<'_, T> {
         self.len() == 0
     }
 
+    /// Where the list is, without the bytes.
+    pub fn place(&self) -> ListPlace {
+        ListPlace { at: self.tables.at, len: self.len() }
+    }
+
     /// One of them, from 0.
     ///
     /// # Errors
@@ -194,7 +208,38 @@ impl<T> List<'_, T> {
 
     /// All of them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<T>> + DoubleEndedIterator {
-        (0..self.len()).map(|index| self.get(index))
+        (0..self.len()).map(|index| {
+            self.tables.prefetch(index + 1);
+            self.get(index)
+        })
+    }
+}
+
+/// Where a list is in a snapshot, for who keeps the bytes and cannot keep a view of them. In other bytes it leads anywhere, which is
+/// checked there as everywhere.
+#[derive(Debug, Clone, Copy)]
+pub struct ListPlace {
+    at: usize,
+    len: usize,
+}
+
+impl ListPlace {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "it is no list, it leads to one")]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// The list, which is that of a snapshot's turns.
+    #[inline]
+    pub fn turns(self, bytes: &[u8]) -> List<'_, Turn<'_>> {
+        List { tables: Tables::new(bytes, self.at, self.len, Place::Snapshot), view: Turn }
+    }
+
+    /// The list, which is that of the calls of a snapshot's turn of that index.
+    #[inline]
+    pub fn tool_calls(self, bytes: &[u8], turn: usize) -> List<'_, ToolCall<'_>> {
+        List { tables: Tables::new(bytes, self.at, self.len, Place::Turn(turn)), view: ToolCall }
     }
 }
 
@@ -220,6 +265,15 @@ impl<'a> Turn<'a> {
     #[inline]
     pub fn text(&self) -> Result<Option<&'a str>> {
         self.0.text(&turn::TEXT)
+    }
+
+    /// The same for who sees to it that it is UTF-8, which is not checked.
+    ///
+    /// # Errors
+    /// [`Error::Codec`], as for all accessors.
+    #[inline]
+    pub fn text_bytes(&self) -> Result<Option<&'a [u8]>> {
+        self.0.bytes(&turn::TEXT)
     }
 
     /// The content, where it is a list of parts: a JSON array.
