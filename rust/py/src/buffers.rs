@@ -143,7 +143,10 @@ impl NumPy {
         static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
         NUMPY.get_or_try_init(py, || {
             let numpy = py.import("numpy")?;
-            let capsule = py.import("numpy._core._multiarray_umath")?.getattr("_ARRAY_API")?;
+            // Without the underscore before 2.0.
+            let inner = py.import("numpy._core._multiarray_umath");
+            let inner = inner.or_else(|_| py.import("numpy.core._multiarray_umath"))?;
+            let capsule = inner.getattr("_ARRAY_API")?;
             let table = capsule.cast::<PyCapsule>()?.pointer_checked(None)?.cast::<*mut c_void>();
             // SAFETY: the table has had more entries since NumPy 1.7.
             let new_from_descr = unsafe { table.add(NEW_FROM_DESCR) };
