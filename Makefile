@@ -116,11 +116,16 @@ FUZZ_TARGETS := $(shell sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"/\1/p' rust/
 
 fuzz: $(addprefix fuzz-,$(FUZZ_TARGETS)) ## run each fuzz target against its oracle, FUZZ_SECONDS=60 each; fuzz-NAME runs one
 
-# Without a sanitizer: those need a nightly Rust, and the core's safe code gives them nothing to find.
+# The address sanitizer's runtime comes with stable Rust, the flag that asks for it does not: SANITIZER=address asks as a nightly would.
+SANITIZER ?= none
+
+# What earlier runs found that goes another way through the code, minimised, is kept in rust/fuzz/corpora; more goes to rust/fuzz/corpus.
 fuzz-%:
 	@command -v cargo-fuzz >/dev/null || { echo "missing: cargo-fuzz; run \`cargo install cargo-fuzz\`" >&2; exit 1; }
 	@command -v c++ >/dev/null || { echo "missing: a C++ compiler, as c++, which libFuzzer is built with; on Debian: apt-get install g++" >&2; exit 1; }
-	@echo "fuzz $*, $(FUZZ_SECONDS) s" && cargo fuzz run --fuzz-dir rust/fuzz --sanitizer none $* -- \
+	@mkdir -p rust/fuzz/corpus/$* && { [ ! -e rust/fuzz/corpora/$*.tar.gz ] || tar -xzf rust/fuzz/corpora/$*.tar.gz -C rust/fuzz/corpus/$*; }
+	@echo "fuzz $*, $(FUZZ_SECONDS) s" && { [ $(SANITIZER) = none ] || export RUSTC_BOOTSTRAP=1; } && \
+	cargo fuzz run --fuzz-dir rust/fuzz --sanitizer $(SANITIZER) $* -- \
 		-max_total_time=$(FUZZ_SECONDS) -timeout=10 -len_control=0 -verbosity=0 -print_funcs=0 -print_final_stats=1
 
 wheel: .venv/.built ## build the wheel that `pip install .` builds into target/wheels

@@ -205,12 +205,13 @@ struct InMessages<'a> {
 impl<'a> InMessages<'a> {
     #[inline]
     fn next(&mut self) -> &'a Message {
-        // What is in the second-level cache anyway comes 5 % later for it, what is not, 10 % sooner.
-        if let Some(message) = self.messages.get(self.n + 8) {
+        // Texts lie here and there, too short for the CPU to see that one is read in order. Where all is in near caches, this costs 5 %; where it
+        // is not, as in any program that does something else in between, it saves a fifth.
+        if let Some(message) = self.messages.get(self.n + 16) {
             prefetch(&message.parts);
         }
-        if let Some(Part::Text(text)) = self.messages.get(self.n + 2).and_then(|message| message.parts.first()) {
-            text.as_bytes().iter().step_by(64).take(4).for_each(prefetch);
+        if let Some(Part::Text(text)) = self.messages.get(self.n + 4).and_then(|message| message.parts.first()) {
+            text.as_bytes().iter().step_by(64).take(8).for_each(prefetch);
         }
         self.n += 1;
         &self.messages[self.n - 1]
