@@ -160,21 +160,22 @@ def _add_count(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_inspect(commands: argparse._SubParsersAction[_Parser]) -> None:
     inspect = commands.add_parser(
         "inspect",
-        help="what a snapshot holds, with sizes",
-        description="Check a snapshot and show it as a tree with sizes in bytes, which add up to the file's. "
-        "Nothing that was said is shown: of texts only their sizes, and the names of the session, its role, its "
-        "tokenizer, tools and calls.",
+        help="what a snapshot or a batch file holds, with sizes",
+        description="Check a snapshot or a batch file and show it as a tree with sizes in bytes, which add up to the "
+        "file's. Nothing that was said is shown: of texts only their sizes, and the names of the session, its role, "
+        "its tokenizer, tools and calls.",
     )
-    inspect.add_argument("file", metavar="FILE", help="what History.save wrote; it is mapped, and must stay as it is")
+    inspect.add_argument("file", metavar="FILE", help="what History.save or BatchWriter wrote; it must not shrink")
+    inspect.add_argument("--snapshot", type=_from_zero, metavar="N", help="show snapshot N of a batch file, from 0 on")
     turns = inspect.add_mutually_exclusive_group()
     turns.add_argument(
         "--turns",
         type=_from_zero,
         default=10,
         metavar="N",
-        help="most turns that are shown, as many from either end (default: %(default)s)",
+        help="most turns, or snapshots of a batch, that are shown, as many from either end (default: %(default)s)",
     )
-    turns.add_argument("--all", dest="turns", action="store_const", const=None, help="show all turns")
+    turns.add_argument("--all", dest="turns", action="store_const", const=None, help="show all of them")
     inspect.add_argument("--json", action="store_true", help="write the same as JSON")
     inspect.set_defaults(run=_inspect)
 
@@ -313,7 +314,7 @@ def _inspect(args: argparse.Namespace) -> int:
     from rolecore import snapshot_tree
 
     try:
-        told = snapshot_tree.describe(snapshot_tree.open_file(args.file), args.turns)
+        told = snapshot_tree.describe(snapshot_tree.open_file(args.file, args.snapshot), args.turns)
     except OSError as error:
         raise chatfile.unreadable(args.file, error) from error
     if args.json:
