@@ -137,8 +137,9 @@ def test_vectors_and_payload_are_views_that_outlive_the_snapshot() -> None:
     assert vectors.dtype == np.float32
     assert not vectors.flags.writeable
     np.testing.assert_array_equal(vectors, rows)
-    assert payload == b"\0\xff" * 5
+    assert payload is not None
     assert payload.readonly
+    assert bytes(payload) == b"\0\xff" * 5
 
 
 class Bytes(bytes):
