@@ -243,20 +243,6 @@ proptest! {
     }
 }
 
-const NOTHING: TurnParts<'static> = TurnParts {
-    role: Role::User,
-    text: None,
-    parts: None,
-    name: None,
-    refusal: None,
-    tool_call_id: None,
-    extra: None,
-    tokens: 0,
-    is_pinned: false,
-    time_ms: 0,
-    nulls: 0,
-};
-
 const EMPTY: Session = Session {
     texts: [const { None }; 4],
     turns: Talk(Vec::new()),
@@ -298,7 +284,7 @@ fn vectors_that_are_not_whole_are_refused() {
 fn two_gigabytes_are_too_many() {
     let text = "x".repeat((1 << 20) - 17);
     // Each turn: a table of 8, the text's length, the text with its NUL, and 4 for the turn's offset: 2^20.
-    let said = TurnParts { text: Some(&text), ..NOTHING };
+    let said = TurnParts { text: Some(&text), ..TurnParts::NOTHING };
     let len_of = |n| {
         let mut turns = Turns::default();
         (0..n).for_each(|_| turns.push(&said, None::<[ToolCallParts<'_>; 0]>));

@@ -28,23 +28,9 @@ pub(crate) struct Told<'a> {
     calls: Vec<ToolCallParts<'a>>,
 }
 
-const NOTHING: TurnParts<'static> = TurnParts {
-    role: Role::User,
-    text: None,
-    parts: None,
-    name: None,
-    refusal: None,
-    tool_call_id: None,
-    extra: None,
-    tokens: 0,
-    is_pinned: false,
-    time_ms: 0,
-    nulls: 0,
-};
-
 impl<'a> Told<'a> {
     pub(crate) fn nothing() -> Self {
-        Self { turn: NOTHING, has_calls: false, calls: Vec::new() }
+        Self { turn: TurnParts::NOTHING, has_calls: false, calls: Vec::new() }
     }
 
     /// Takes message number `index` apart, in the place of the one before.
@@ -52,7 +38,7 @@ impl<'a> Told<'a> {
         let place = Place(index);
         let dict =
             object.cast::<PyDict>().map_err(|_| place.refused(format!("it is {}; it must be a dict", kind(object))))?;
-        self.turn = NOTHING;
+        self.turn = TurnParts::NOTHING;
         self.has_calls = false;
         self.calls.clear();
         let py = dict.py();
@@ -98,7 +84,8 @@ impl<'a> Told<'a> {
         if n_left > 0 {
             for (key, value) in dict.iter() {
                 let key = place.key(&key)?;
-                if Key::of(key).is_none() {
+                // All that were asked for: the role and those that may be null.
+                if !key.to_str().is_ok_and(|key| key == "role" || NULLABLE.contains(&key)) {
                     others.add(key, &value)?;
                 }
             }
@@ -138,18 +125,6 @@ enum Key {
 }
 
 impl Key {
-    fn of(key: &Bound<'_, PyString>) -> Option<Self> {
-        match key.to_str().ok()? {
-            "role" => Some(Self::Role),
-            "content" => Some(Self::Content),
-            "name" => Some(Self::Name),
-            "refusal" => Some(Self::Refusal),
-            "tool_calls" => Some(Self::ToolCalls),
-            "tool_call_id" => Some(Self::ToolCallId),
-            _ => None,
-        }
-    }
-
     /// What says that its value is null, where it may be.
     fn null_bit(self) -> Option<u8> {
         let key = match self {

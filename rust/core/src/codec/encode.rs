@@ -234,6 +234,21 @@ impl Sizes {
 }
 
 impl<'a> TurnParts<'a> {
+    /// A user's turn with nothing in it.
+    pub const NOTHING: Self = Self {
+        role: Role::User,
+        text: None,
+        parts: None,
+        name: None,
+        refusal: None,
+        tool_call_id: None,
+        extra: None,
+        tokens: 0,
+        is_pinned: false,
+        time_ms: 0,
+        nulls: 0,
+    };
+
     /// In the order in which they lie.
     fn texts(&self) -> [Option<&'a str>; 6] {
         [self.text, self.parts, self.name, self.refusal, self.tool_call_id, self.extra]
