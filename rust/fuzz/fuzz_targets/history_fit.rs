@@ -8,7 +8,7 @@ mod text;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rolecore_core::tokens::ImageSize;
-use rolecore_core::{Counted, Error, Message, Part, Role, Tokenizer, ToolCall};
+use rolecore_core::{Counted, Error, Message, Part, Parts, Role, Tokenizer, ToolCall};
 
 use oracle::{Case, check, check_rolling};
 use text::Text;
@@ -80,7 +80,7 @@ impl Said<'_> {
             },
             Self::Result(text, number) => Message { tool_call_id: Some(id(*number)), ..plain(Role::Tool, text) },
             Self::Refusal(text) => {
-                Message { parts: Vec::new(), refusal: Some(text.build()), ..Message::text(Role::Assistant, "") }
+                Message { parts: Parts::new(), refusal: Some(text.build()), ..Message::text(Role::Assistant, "") }
             }
             Self::Instruction(text) => plain(Role::System, text),
             Self::Pinned(role, text) => return (plain(Role::ALL[usize::from(role % 4)], text), true),
@@ -111,6 +111,7 @@ impl Anything<'_> {
             refusal: self.refusal.map(str::to_owned),
             tool_calls: self.calls.iter().map(call).collect(),
             tool_call_id: self.tool_call_id.map(str::to_owned),
+            nulls: 0,
         };
         (message, self.pin)
     }
