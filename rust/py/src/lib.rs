@@ -13,6 +13,7 @@ mod cache_report;
 mod clock;
 mod codec;
 mod embedder;
+mod entries;
 mod entry;
 mod errors;
 mod gate;

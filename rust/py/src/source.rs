@@ -8,15 +8,15 @@ use crate::arguments::each;
 use crate::errors::CoreError;
 use crate::history::History;
 use crate::message::parse;
-use crate::told::{Texts, Told};
+use crate::told::{MessageSearch, Texts, Told};
 
 /// The turns that messages are; their texts stay in `texts`.
-pub(crate) fn turns_of<'a>(messages: &Bound<'_, PyAny>, texts: &'a Texts) -> PyResult<Turns<'a>> {
+pub(crate) fn turns_of<'a, 'py>(messages: &Bound<'py, PyAny>, texts: &'a Texts<'py>) -> PyResult<Turns<'a>> {
     let n_turns = messages.cast::<PyList>().map_or(0, PyListMethods::len);
     let mut turns = Turns::with_capacity(n_turns);
-    let mut told = Told::nothing();
+    let (mut search, mut told) = (MessageSearch::new(messages.py()), Told::nothing());
     for (index, message) in each(messages, "history", "a History or an iterable of dicts")?.enumerate() {
-        told.read(texts, &message?, index)?;
+        told.read(texts, &mut search, &message?, index)?;
         told.push(&mut turns, 0, false);
     }
     Ok(turns)
@@ -42,16 +42,16 @@ impl History {
             let rich = state.rich.iter().map(|&index| (index, state.objects[index].clone_ref(py)));
             (state.objects.len(), rich.collect::<Vec<_>>())
         };
-        let texts = Texts::default();
+        let (texts, mut search) = (Texts::default(), MessageSearch::new(py));
         let told = rich.iter().map(|(index, object)| {
             let mut told = Told::nothing();
-            told.read(&texts, object.bind(py), *index)?;
+            told.read(&texts, &mut search, object.bind(py), *index)?;
             Ok((*index, told))
         });
-        let told = told.collect::<PyResult<Vec<_>>>()?;
+        let mut told = told.collect::<PyResult<Vec<_>>>()?;
         let state = self.lock(py)?;
         let core = &state.core;
-        let mut told = told.iter().peekable();
+        let mut told = told.iter_mut().peekable();
         let mut turns = Turns::with_capacity(len);
         // What was there then is still there: messages are only appended.
         for index in 0..len {

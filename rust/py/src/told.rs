@@ -3,20 +3,58 @@
 use pyo3::exceptions::{PyRecursionError, PyUnicodeEncodeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyString};
 use rolecore_core::codec::{NULLABLE, ToolCall, ToolCallParts, Turn, TurnParts, Turns};
 use rolecore_core::{Message, Part, Role};
 use typed_arena::Arena;
 
 use crate::arguments::kind;
+use crate::entries::{Keys, Search, string_of};
 use crate::errors::{CodecError, CoreError};
 use crate::message::json_text;
 
+/// Keys of a message that chat APIs define: the role, and those that may be null in their order.
+static MESSAGE: Keys<6> = Keys::new(["role", NULLABLE[0], NULLABLE[1], NULLABLE[2], NULLABLE[3], NULLABLE[4]]);
+
+/// Their numbers in [`NULLABLE`].
+const CONTENT: usize = 0;
+const NAME: usize = 1;
+const REFUSAL: usize = 2;
+const TOOL_CALLS: usize = 3;
+const TOOL_CALL_ID: usize = 4;
+
+static CALL: Keys<4> = Keys::new(["id", "type", "function", "custom"]);
+static FUNCTION: Keys<2> = Keys::new(["name", "arguments"]);
+static CUSTOM: Keys<2> = Keys::new(["name", "input"]);
+
+/// A search for the keys of one message after another.
+pub(crate) struct MessageSearch<'py> {
+    message: Search<'py, 6>,
+    call: CallSearch<'py>,
+}
+
+impl<'py> MessageSearch<'py> {
+    pub(crate) fn new(py: Python<'py>) -> Self {
+        Self { message: MESSAGE.search(py), call: CallSearch::new(py) }
+    }
+}
+
+struct CallSearch<'py> {
+    call: Search<'py, 4>,
+    function: Search<'py, 2>,
+    custom: Search<'py, 2>,
+}
+
+impl<'py> CallSearch<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Self { call: CALL.search(py), function: FUNCTION.search(py), custom: CUSTOM.search(py) }
+    }
+}
+
 /// Strings and JSON texts that messages are taken apart into, until they are written.
 #[derive(Default)]
-pub(crate) struct Texts {
-    given: Arena<PyBackedStr>,
+pub(crate) struct Texts<'py> {
+    given: Arena<Bound<'py, PyString>>,
     made: Arena<String>,
 }
 
@@ -34,119 +72,130 @@ impl<'a> Told<'a> {
     }
 
     /// Takes message number `index` apart, in the place of the one before.
-    pub(crate) fn read(&mut self, texts: &'a Texts, object: &Bound<'_, PyAny>, index: usize) -> PyResult<()> {
+    pub(crate) fn read<'py>(
+        &mut self,
+        texts: &'a Texts<'py>,
+        search: &mut MessageSearch<'py>,
+        object: &Bound<'py, PyAny>,
+        index: usize,
+    ) -> PyResult<()> {
         let place = Place(index);
         let dict =
             object.cast::<PyDict>().map_err(|_| place.refused(format!("it is {}; it must be a dict", kind(object))))?;
         self.turn = TurnParts::NOTHING;
         self.has_calls = false;
         self.calls.clear();
-        let py = dict.py();
-        let mut role = None;
-        let mut others = Others::default();
-        // Asked for one by one, until all are found: most messages have two keys, and to go through a dict costs more than to ask for three.
-        let mut n_left = dict.len();
-        for (key, known) in [
-            (intern!(py, "role"), Key::Role),
-            (intern!(py, "content"), Key::Content),
-            (intern!(py, "tool_calls"), Key::ToolCalls),
-            (intern!(py, "tool_call_id"), Key::ToolCallId),
-            (intern!(py, "name"), Key::Name),
-            (intern!(py, "refusal"), Key::Refusal),
-        ] {
-            if n_left == 0 {
-                break;
+        let ([role, content, name, refusal, calls, call_id], n_others) = search.message.values(dict);
+        let role = role.and_then(|role| role_of(&string_of(role).ok()?));
+        let content = match content.map(string_of) {
+            Some(Ok(text)) => {
+                self.turn.text = Some(place.text(texts, text, NULLABLE[CONTENT])?);
+                None
             }
-            let Some(value) = dict.get_item(key)? else { continue };
-            n_left -= 1;
-            match (known, value.cast_into::<PyString>()) {
-                (Key::Role, Ok(text)) => role = role_of(&text),
-                (Key::Content, Ok(text)) => self.turn.text = Some(place.text(texts, text, "content")?),
-                (Key::ToolCallId, Ok(text)) => {
-                    self.turn.tool_call_id = Some(place.text(texts, text, "tool_call_id")?);
-                }
-                (Key::Name, Ok(text)) => self.turn.name = Some(place.text(texts, text, "name")?),
-                (Key::Refusal, Ok(text)) => self.turn.refusal = Some(place.text(texts, text, "refusal")?),
-                (Key::ToolCalls, Ok(text)) => others.add(key, &text)?,
-                (_, Err(other)) => {
-                    let value = other.into_inner();
-                    match (known.null_bit(), known) {
-                        (Some(bit), _) if value.is_none() => self.turn.nulls |= bit,
-                        (_, Key::Content) if value.is_instance_of::<PyList>() => {
-                            self.turn.parts = Some(texts.made.alloc(place.json(&value, "content")?));
-                        }
-                        (_, Key::ToolCalls) if self.read_calls(texts, &place, &value)? => self.has_calls = true,
-                        _ => others.add(key, &value)?,
-                    }
-                }
-            }
-        }
-        if n_left > 0 {
-            for (key, value) in dict.iter() {
-                let key = place.key(&key)?;
-                // All that were asked for: the role and those that may be null.
-                if !key.to_str().is_ok_and(|key| key == "role" || NULLABLE.contains(&key)) {
-                    others.add(key, &value)?;
-                }
-            }
-        }
+            Some(Err(other)) => Some(other),
+            None => None,
+        };
+        let left = [content, name, refusal, calls, call_id];
+        // Most messages are no more than a role and a text.
+        let others = if n_others > 0 || left.iter().any(Option::is_some) {
+            self.read_rest(texts, search, &place, dict, left, n_others > 0)?
+        } else {
+            Others::default()
+        };
         self.turn.role = role.ok_or_else(|| place.refused("it has no role that chat APIs know"))?;
         self.turn.extra = others.json(texts, &place)?;
         Ok(())
     }
 
+    /// Takes apart what is `left` under the keys that may be null, but for a content that is a text; what has no field of its own
+    /// is returned.
+    #[inline(never)]
+    fn read_rest<'py>(
+        &mut self,
+        texts: &'a Texts<'py>,
+        search: &mut MessageSearch<'py>,
+        place: &Place,
+        dict: &Bound<'py, PyDict>,
+        [content, name, refusal, calls, call_id]: [Option<Bound<'py, PyAny>>; NULLABLE.len()],
+        has_others: bool,
+    ) -> PyResult<Others<'py>> {
+        let mut others = Others::default();
+        if let Some(content) = content {
+            if content.is_none() {
+                self.turn.nulls |= 1 << CONTENT;
+            } else if content.is_instance_of::<PyList>() {
+                self.turn.parts = Some(texts.made.alloc(place.json(&content, NULLABLE[CONTENT])?));
+            } else {
+                others.add(NULLABLE[CONTENT], &content)?;
+            }
+        }
+        if let Some(calls) = calls {
+            if calls.is_none() {
+                self.turn.nulls |= 1 << TOOL_CALLS;
+            } else if self.read_calls(texts, &mut search.call, place, &calls)? {
+                self.has_calls = true;
+            } else {
+                others.add(NULLABLE[TOOL_CALLS], &calls)?;
+            }
+        }
+        for (value, field, number) in [
+            (call_id, &mut self.turn.tool_call_id, TOOL_CALL_ID),
+            (name, &mut self.turn.name, NAME),
+            (refusal, &mut self.turn.refusal, REFUSAL),
+        ] {
+            match value.map(string_of) {
+                Some(Ok(text)) => *field = Some(place.text(texts, text, NULLABLE[number])?),
+                Some(Err(value)) if value.is_none() => self.turn.nulls |= 1 << number,
+                Some(Err(value)) => others.add(NULLABLE[number], &value)?,
+                None => {}
+            }
+        }
+        if has_others {
+            // A copy: to add a key asks for its hash, and code of its own may change the dict.
+            for entry in dict.items() {
+                let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
+                let key = place.key(&key)?;
+                if !key.to_str().is_ok_and(|key| MESSAGE.names.contains(&key)) {
+                    others.add(key, &value)?;
+                }
+            }
+        }
+        Ok(others)
+    }
+
     /// Adds it to `turns`.
-    pub(crate) fn push(&self, turns: &mut Turns<'a>, tokens: u32, is_pinned: bool) {
-        let turn = TurnParts { tokens, is_pinned, ..self.turn };
-        turns.push(&turn, self.has_calls.then(|| self.calls.iter().copied()));
+    pub(crate) fn push(&mut self, turns: &mut Turns<'a>, tokens: u32, is_pinned: bool) {
+        self.turn.tokens = tokens;
+        self.turn.is_pinned = is_pinned;
+        turns.push(&self.turn, self.has_calls.then(|| self.calls.iter().copied()));
     }
 
     /// Whether the calls are all of the usual form.
-    fn read_calls(&mut self, texts: &'a Texts, place: &Place, calls: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn read_calls<'py>(
+        &mut self,
+        texts: &'a Texts<'py>,
+        search: &mut CallSearch<'py>,
+        place: &Place,
+        calls: &Bound<'py, PyAny>,
+    ) -> PyResult<bool> {
         let Ok(calls) = calls.cast::<PyList>() else { return Ok(false) };
         for call in calls.iter() {
             let Ok(call) = call.cast::<PyDict>() else { return Ok(false) };
-            let Some(usual) = UsualCall::of(call)? else { return Ok(false) };
+            let Some(usual) = UsualCall::of(search, call) else { return Ok(false) };
             self.calls.push(place.call(texts, call, usual)?);
         }
         Ok(true)
     }
 }
 
-/// A key that chat APIs define.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Role,
-    Content,
-    Name,
-    Refusal,
-    ToolCalls,
-    ToolCallId,
-}
-
-impl Key {
-    /// What says that its value is null, where it may be.
-    fn null_bit(self) -> Option<u8> {
-        let key = match self {
-            Self::Role => return None,
-            Self::Content => "content",
-            Self::Name => "name",
-            Self::Refusal => "refusal",
-            Self::ToolCalls => "tool_calls",
-            Self::ToolCallId => "tool_call_id",
-        };
-        NULLABLE.iter().position(|&nullable| nullable == key).map(|number| 1 << number)
-    }
-}
-
+/// The two that most messages have are told apart first.
+#[inline]
 fn role_of(text: &Bound<'_, PyString>) -> Option<Role> {
-    let py = text.py();
-    for (interned, role) in [(intern!(py, "user"), Role::User), (intern!(py, "assistant"), Role::Assistant)] {
-        if text.is(interned) {
-            return Some(role);
-        }
+    match text.to_str().ok()? {
+        "user" => Some(Role::User),
+        "assistant" => Some(Role::Assistant),
+        other => Role::parse(other),
     }
-    Role::parse(text.to_str().ok()?)
 }
 
 /// Which message an error is about.
@@ -162,16 +211,16 @@ impl Place {
     }
 
     /// A text as it is; lone surrogates have no UTF-8.
-    fn text<'a>(&self, texts: &'a Texts, text: Bound<'_, PyString>, key: &str) -> PyResult<&'a str> {
-        let py = text.py();
-        let text = PyBackedStr::try_from(text).map_err(|error| {
-            if error.is_instance_of::<PyUnicodeEncodeError>(py) {
+    #[inline]
+    fn text<'a, 'py>(&self, texts: &'a Texts<'py>, text: Bound<'py, PyString>, key: &str) -> PyResult<&'a str> {
+        let text: &'a Bound<'py, PyString> = texts.given.alloc(text);
+        text.to_str().map_err(|error| {
+            if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) {
                 self.refused(format!("{key} has a lone surrogate, which no snapshot can hold; replace it"))
             } else {
                 error
             }
-        })?;
-        Ok(texts.given.alloc(text))
+        })
     }
 
     /// The JSON text of a value that is the same when it is read again.
@@ -185,15 +234,16 @@ impl Place {
         }
     }
 
-    fn call<'a>(
+    fn call<'a, 'py>(
         &self,
-        texts: &'a Texts,
-        call: &Bound<'_, PyDict>,
-        usual: UsualCall<'_>,
+        texts: &'a Texts<'py>,
+        call: &Bound<'py, PyDict>,
+        usual: UsualCall<'py>,
     ) -> PyResult<ToolCallParts<'a>> {
         let mut others = Others::default();
         if call.len() > USUAL_KEYS {
-            for (key, value) in call.iter() {
+            for entry in call.items() {
+                let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
                 let key = self.key(&key)?;
                 if !["id", "type", usual.kind].contains(&key.to_str().unwrap_or_default()) {
                     others.add(key, &value)?;
@@ -222,24 +272,16 @@ struct UsualCall<'py> {
 }
 
 impl<'py> UsualCall<'py> {
-    fn of(call: &Bound<'py, PyDict>) -> PyResult<Option<Self>> {
-        let text = |dict: &Bound<'py, PyDict>, key: &str| {
-            Ok::<_, PyErr>(dict.get_item(key)?.and_then(|value| value.cast_into::<PyString>().ok()))
+    fn of(search: &mut CallSearch<'py>, call: &Bound<'py, PyDict>) -> Option<Self> {
+        let ([id, kind, function, custom], _) = search.call.values(call);
+        let (kind, inner, search) = match string_of(kind?).ok()?.to_str() {
+            Ok("function") => ("function", function, &mut search.function),
+            Ok("custom") => ("custom", custom, &mut search.custom),
+            _ => return None,
         };
-        let Some(given) = text(call, "type")? else { return Ok(None) };
-        let (kind, input) = match given.to_str() {
-            Ok("function") => ("function", "arguments"),
-            Ok("custom") => ("custom", "input"),
-            _ => return Ok(None),
-        };
-        let Some(inner) = call.get_item(kind)?.and_then(|inner| inner.cast_into::<PyDict>().ok()) else {
-            return Ok(None);
-        };
-        if inner.len() != 2 {
-            return Ok(None);
-        }
-        let (id, name, arguments) = (text(call, "id")?, text(&inner, "name")?, text(&inner, input)?);
-        Ok(id.zip(name).zip(arguments).map(|((id, name), arguments)| Self { kind, id, name, arguments }))
+        let ([name, arguments], 0) = search.values(&inner?.cast_into().ok()?) else { return None };
+        let text = |value: Option<_>| string_of(value?).ok();
+        Some(Self { kind, id: text(id)?, name: text(name)?, arguments: text(arguments)? })
     }
 }
 
@@ -248,11 +290,11 @@ impl<'py> UsualCall<'py> {
 struct Others<'py>(Option<Bound<'py, PyDict>>);
 
 impl<'py> Others<'py> {
-    fn add(&mut self, key: &Bound<'py, PyString>, value: &Bound<'py, PyAny>) -> PyResult<()> {
-        self.0.get_or_insert_with(|| PyDict::new(key.py())).set_item(key, value)
+    fn add(&mut self, key: impl IntoPyObject<'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        self.0.get_or_insert_with(|| PyDict::new(value.py())).set_item(key, value)
     }
 
-    fn json<'a>(&self, texts: &'a Texts, place: &Place) -> PyResult<Option<&'a str>> {
+    fn json<'a>(&self, texts: &'a Texts<'_>, place: &Place) -> PyResult<Option<&'a str>> {
         let Some(others) = &self.0 else { return Ok(None) };
         Ok(Some(texts.made.alloc(place.json(others, "a key that chat APIs do not define")?)))
     }
@@ -279,7 +321,7 @@ pub(crate) fn nulls_of_plain(object: &Bound<'_, PyAny>, message: &Message) -> Py
             let is_usual = match value.cast::<PyString>() {
                 // A lone surrogate is another character by now.
                 Ok(text) => text.to_str().is_ok(),
-                Err(_) => has_usual_calls(&value)?,
+                Err(_) => has_usual_calls(&value),
             };
             if !is_usual {
                 return Ok(None);
@@ -292,17 +334,19 @@ pub(crate) fn nulls_of_plain(object: &Bound<'_, PyAny>, message: &Message) -> Py
 }
 
 /// Whether a value is a list of calls of functions in the usual form with nothing else in it.
-fn has_usual_calls(calls: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let Ok(calls) = calls.cast::<PyList>() else { return Ok(false) };
+fn has_usual_calls(calls: &Bound<'_, PyAny>) -> bool {
+    let Ok(calls) = calls.cast::<PyList>() else { return false };
+    let mut search = CallSearch::new(calls.py());
     for call in calls.iter() {
-        let Ok(call) = call.cast_into::<PyDict>() else { return Ok(false) };
-        let usual = UsualCall::of(&call)?.filter(|usual| usual.kind == "function" && call.len() == USUAL_KEYS);
-        let Some(UsualCall { id, name, arguments, .. }) = usual else { return Ok(false) };
+        let Ok(call) = call.cast_into::<PyDict>() else { return false };
+        let usual =
+            UsualCall::of(&mut search, &call).filter(|usual| usual.kind == "function" && call.len() == USUAL_KEYS);
+        let Some(UsualCall { id, name, arguments, .. }) = usual else { return false };
         if ![id, name, arguments].iter().all(|text| text.to_str().is_ok()) {
-            return Ok(false);
+            return false;
         }
     }
-    Ok(true)
+    true
 }
 
 /// The content of a turn, where it is one text. That it is UTF-8, Python sees on its way through it, so nobody else looks before.
