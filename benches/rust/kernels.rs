@@ -98,7 +98,7 @@ fn tool_session(random: &mut Random, tokenizer: &Arc<Tokenizer>, n_turns: usize)
     for i in 0..n_turns {
         push(Message::text(Role::User, format!("{} ORD-{}", random.text(80), random.below(500))));
         let arguments = format!("{{\"order_id\": \"ORD-{}\"}}", random.below(500));
-        let call = ToolCall { id: format!("c{i}"), name: "look_up".to_owned(), arguments };
+        let call = ToolCall { id: format!("c{i}").into(), name: "look_up".into(), arguments: arguments.into() };
         push(Message { tool_calls: vec![call], parts: [].into_iter().collect(), ..Message::text(Role::Assistant, "") });
         let record = |random: &mut Random| {
             format!(
@@ -111,7 +111,7 @@ fn tool_session(random: &mut Random, tokenizer: &Arc<Tokenizer>, n_turns: usize)
         };
         let records: Vec<String> = (0..8).map(|_| record(random)).collect();
         let result = Message::text(Role::Tool, format!("[{}]", records.join(", ")));
-        push(Message { tool_call_id: Some(format!("c{i}")), ..result });
+        push(Message { tool_call_id: Some(format!("c{i}").into()), ..result });
         push(Message::text(Role::Assistant, random.text(120)));
     }
     history

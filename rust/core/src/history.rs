@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashbrown::HashMap;
 
-use crate::codec::Sizes;
+use crate::codec::Tables;
 use crate::compress::digest::Digest;
 use crate::compress::fit::{FitOptions, add_summary, fit};
 use crate::compress::fold::text_room;
@@ -14,6 +14,7 @@ use crate::compress::values::Values;
 use crate::compress::window::Window;
 use crate::error::Result;
 use crate::message::{Message, Role};
+use crate::text::Blocks;
 use crate::tokens::Tokenizer;
 
 /// A message with its token count: the costly half of an append, done without the history.
@@ -76,7 +77,8 @@ pub struct History {
     messages: Vec<Message>,
     message_tokens: Vec<u64>,
     /// What a snapshot of them comes to: known when it is asked for.
-    sizes: Sizes,
+    tables: Tables,
+    blocks: Blocks,
     is_dropped: Vec<bool>,
     is_pinned: Vec<bool>,
     groups: Vec<Group>,
@@ -101,7 +103,8 @@ impl History {
             tokenizer,
             messages: Vec::new(),
             message_tokens: Vec::new(),
-            sizes: Sizes::default(),
+            tables: Tables::default(),
+            blocks: Blocks::default(),
             is_dropped: Vec::new(),
             is_pinned: Vec::new(),
             groups: Vec::new(),
@@ -152,7 +155,7 @@ impl History {
                 };
                 self.groups.push(group);
                 for (i, call) in message.tool_calls.iter().enumerate() {
-                    self.open_calls.entry(call.id.clone()).or_default().push(i);
+                    self.open_calls.entry(call.id.to_string()).or_default().push(i);
                 }
             }
         }
@@ -161,14 +164,15 @@ impl History {
             group.is_live = true;
             group.is_pinned |= pin;
         }
-        self.sizes.push_message(&message, tokens, pin);
+        let room = self.tables.push_message(&message, tokens, pin);
         self.messages.push(message);
+        self.blocks.push(&mut self.messages, room);
         self.message_tokens.push(tokens);
     }
 
     /// Closes the nearest open call of the result's id; false if there is none.
     fn answer(&mut self, result: &Message) -> bool {
-        let Some(id) = &result.tool_call_id else { return false };
+        let Some(id) = result.tool_call_id.as_deref() else { return false };
         let Some(calls) = self.open_calls.get_mut(id) else { return false };
         calls.pop();
         if calls.is_empty() {
@@ -293,8 +297,13 @@ impl History {
         &self.groups
     }
 
-    pub(crate) fn sizes(&self) -> &Sizes {
-        &self.sizes
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// All texts in order, with the room that a snapshot needs around each, in pieces.
+    pub(crate) fn texts_in_room(&self) -> impl Iterator<Item = &str> {
+        self.blocks.pieces(&self.messages)
     }
 
     pub(crate) fn messages(&self) -> &[Message] {

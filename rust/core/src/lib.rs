@@ -22,6 +22,7 @@ pub mod retain;
 pub mod rolling;
 pub mod shrink;
 pub mod simd;
+mod text;
 pub mod tokens;
 
 pub use compress::fit::{FitOptions, OnOrphans, Summary, Unit};
@@ -33,4 +34,5 @@ pub use hashing::HashingEmbedder;
 pub use history::{Counted, History, Repair};
 pub use message::{Message, Part, Parts, Role, ToolCall};
 pub use rolling::{Rolling, RollingOptions};
+pub use text::Text;
 pub use tokens::Tokenizer;

@@ -4,6 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::error::{Error, Result};
 use crate::payload;
+use crate::text::Text;
 use crate::tokens::{ImageSize, Tokenizer};
 
 /// Who speaks. Other roles are refused when a message is parsed: no provider takes them.
@@ -51,18 +52,18 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
     /// What the result names as its `tool_call_id`; ids may repeat in a history.
-    pub id: String,
+    pub id: Text,
     /// The function's (or custom tool's) name.
-    pub name: String,
+    pub name: Text,
     /// The arguments as the model wrote them: a JSON text, or a custom tool's input.
-    pub arguments: String,
+    pub arguments: Text,
 }
 
 /// One piece of a message's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// Text, or the text of a refusal.
-    Text(String),
+    Text(Text),
     /// An image, counted by the provider's rule for its detail level, never as text.
     Image {
         /// Whether `detail` is `"low"`.
@@ -98,15 +99,15 @@ pub struct Message {
     /// Who speaks.
     pub role: Role,
     /// The speaker's name, if the message gives one.
-    pub name: Option<String>,
+    pub name: Option<Text>,
     /// A string content is one text part; a null content is no part.
     pub parts: Parts,
     /// The text of an assistant's refusal.
-    pub refusal: Option<String>,
+    pub refusal: Option<Text>,
     /// An assistant's tool calls, in order.
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool message answers.
-    pub tool_call_id: Option<String>,
+    pub tool_call_id: Option<Text>,
     /// Which of the keys [`NULLABLE`](crate::codec::NULLABLE) it came with and null, a bit each, the first the lowest. Nothing but a snapshot tells
     /// them from keys that are not there.
     pub nulls: u8,
@@ -114,7 +115,7 @@ pub struct Message {
 
 impl Message {
     /// A message of one text part.
-    pub fn text(role: Role, content: impl Into<String>) -> Self {
+    pub fn text(role: Role, content: impl Into<Text>) -> Self {
         Self {
             role,
             name: None,
@@ -126,10 +127,26 @@ impl Message {
         }
     }
 
+    /// All texts that it holds, in the order in which they lie in a snapshot.
+    pub(crate) fn all_texts(&self) -> impl Iterator<Item = &Text> {
+        let Self { parts, name, refusal, tool_call_id, tool_calls, .. } = self;
+        let parts = parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
+        let calls = tool_calls.iter().flat_map(|ToolCall { id, name, arguments }| [id, name, arguments]);
+        parts.chain(name).chain(refusal).chain(tool_call_id).chain(calls)
+    }
+
+    /// The same, to be put elsewhere.
+    pub(crate) fn all_texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
+        let Self { parts, name, refusal, tool_call_id, tool_calls, .. } = self;
+        let parts = parts.iter_mut().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
+        let calls = tool_calls.iter_mut().flat_map(|ToolCall { id, name, arguments }| [id, name, arguments]);
+        parts.chain(name).chain(refusal).chain(tool_call_id).chain(calls)
+    }
+
     /// The texts of the message: its text parts and its refusal.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let parts = self.parts.iter().filter_map(|part| match part {
-            Part::Text(text) => Some(text.as_str()),
+            Part::Text(text) => Some(&**text),
             Part::Image { .. } | Part::Other { .. } => None,
         });
         parts.chain(self.refusal.as_deref())

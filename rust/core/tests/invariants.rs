@@ -46,14 +46,14 @@ fn message() -> impl Strategy<Value = (Message, bool)> {
         let call = |(i, id): (usize, &str)| ToolCall {
             id: id.into(),
             name: "find".into(),
-            arguments: format!("{{\"q\": {i}}}"),
+            arguments: format!("{{\"q\": {i}}}").into(),
         };
         message.tool_calls = ids.into_iter().enumerate().map(call).collect();
         message
     });
     let result = (text(), id()).prop_map(|(text, id)| {
         let mut message = Message::text(Role::Tool, text);
-        message.tool_call_id = Some(id.to_owned());
+        message.tool_call_id = Some(id.into());
         message
     });
     let any_role = prop_oneof![

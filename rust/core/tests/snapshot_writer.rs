@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rolecore_core::codec::{Plan, SnapshotParts, Source, ToolCallParts, TurnParts, Turns, Vectors};
-use rolecore_core::{Counted, Error, History, Message, Part, Parts, Role, Tokenizer, ToolCall};
+use rolecore_core::{Counted, Error, History, Message, Part, Parts, Role, Text, Tokenizer, ToolCall};
 use wire::snapshot as official;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,7 +53,7 @@ impl Said {
         TurnParts { role, text, parts, name, refusal, tool_call_id, extra, tokens, is_pinned, time_ms, nulls }
     }
 
-    fn calls(&self) -> Option<impl Iterator<Item = ToolCallParts<'_>>> {
+    fn calls(&self) -> Option<impl ExactSizeIterator<Item = ToolCallParts<'_>>> {
         let calls = self.calls.as_ref()?.iter().map(|call| {
             let [id, name, arguments, extra] = call.texts.each_ref().map(Option::as_deref);
             ToolCallParts { id, name, arguments, is_custom: call.is_custom, extra }
@@ -305,48 +305,73 @@ fn history(messages: Vec<(Message, bool)>) -> History {
     history
 }
 
-#[test]
-fn a_history_is_written_as_it_holds_its_messages() {
-    let call = |id: &str| ToolCall { id: id.into(), name: "look_up".into(), arguments: "{\"id\": 7}".into() };
-    let messages = vec![
-        (Message::text(Role::System, "Be brief."), false),
-        (Message { name: Some("Ana".into()), ..Message::text(Role::User, "我的灯笼呢？") }, true),
-        (
-            Message {
-                parts: Parts::new(),
-                tool_calls: vec![call("a"), call("b")],
-                ..Message::text(Role::Assistant, "")
-            },
-            false,
-        ),
-        (Message { tool_call_id: Some("a".into()), ..Message::text(Role::Tool, "") }, true),
-        (Message { parts: Parts::new(), refusal: Some("No.".into()), ..Message::text(Role::Assistant, "") }, false),
-    ];
-    let history = history(messages.clone());
-    let tokenizer = history.tokenizer();
-    let mut expected = Vec::new();
-    for (message, is_pinned) in &messages {
-        let text = message.parts.first().map(|part| if let Part::Text(text) = part { text.clone() } else { panic!() });
-        let call = |call: &ToolCall| Call {
-            texts: [Some(call.id.clone()), Some(call.name.clone()), Some(call.arguments.clone()), None],
-            is_custom: false,
-        };
-        expected.push(Said {
-            role: message.role,
-            texts: [text, None, message.name.clone(), message.refusal.clone(), message.tool_call_id.clone(), None],
-            calls: (!message.tool_calls.is_empty()).then(|| message.tool_calls.iter().map(call).collect()),
-            tokens: u32::try_from(message.tokens(tokenizer)).unwrap(),
-            is_pinned: *is_pinned,
-            time_ms: 0,
-            nulls: 0,
-        });
+/// Some are longer than what a history keeps together.
+fn some_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof!["", "[a-z ]{0,40}", "我的灯笼呢？|👋🏽\u{0}|\u{fffd}"];
+    let times = prop_oneof![8 => Just(1_usize), 3 => 20..400_usize, 1 => 2000..4000_usize];
+    (piece, times).prop_map(|(piece, times)| piece.repeat(times))
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let call = (some_text(), "[a-z]{1,9}", some_text()).prop_map(|(id, name, arguments)| ToolCall {
+        id: id.into(),
+        name: name.into(),
+        arguments: arguments.into(),
+    });
+    let plain = (0..Role::ALL.len() - 1, some_text()).prop_map(|(role, text)| Message::text(Role::ALL[role], text));
+    let named = ("[a-z]{1,9}", some_text())
+        .prop_map(|(name, text)| Message { name: Some(name.into()), ..Message::text(Role::User, text) });
+    let refused = (some_text(), 0..32_u8).prop_map(|(text, nulls)| Message {
+        parts: Parts::new(),
+        refusal: Some(text.into()),
+        nulls: nulls & !4,
+        ..Message::text(Role::Assistant, "")
+    });
+    let calling = vec(call, 1..4).prop_map(|tool_calls| Message {
+        parts: Parts::new(),
+        tool_calls,
+        ..Message::text(Role::Assistant, "")
+    });
+    let result = (some_text(), some_text())
+        .prop_map(|(id, text)| Message { tool_call_id: Some(id.into()), ..Message::text(Role::Tool, text) });
+    prop_oneof![8 => plain, 1 => named, 1 => refused, 2 => calling, 2 => result]
+}
+
+/// What a message is in a snapshot.
+fn told(message: &Message, tokens: u64, is_pinned: bool) -> Said {
+    let text = |text: &Option<Text>| text.as_deref().map(str::to_owned);
+    let content =
+        message.parts.first().map(|part| if let Part::Text(text) = part { text.to_string() } else { panic!() });
+    let call = |ToolCall { id, name, arguments }: &ToolCall| Call {
+        texts: [Some(id.to_string()), Some(name.to_string()), Some(arguments.to_string()), None],
+        is_custom: false,
+    };
+    Said {
+        role: message.role,
+        texts: [content, None, text(&message.name), text(&message.refusal), text(&message.tool_call_id), None],
+        calls: (!message.tool_calls.is_empty()).then(|| message.tool_calls.iter().map(call).collect()),
+        tokens: u32::try_from(tokens).unwrap(),
+        is_pinned,
+        time_ms: 0,
+        nulls: message.nulls,
     }
-    let mut turns = Turns::default();
-    for index in 0..history.len() {
-        turns.push_message(&history, index).unwrap();
-    }
-    for source in [Source::Turns(&turns), Source::History(&history)] {
-        assert_eq!(decode(&write(&parts(&EMPTY, source, &[]), 0xAA)).turns.0, expected);
+}
+
+proptest! {
+    #[test]
+    fn a_history_is_written_as_it_holds_its_messages(messages in vec((message(), any::<bool>()), 0..40)) {
+        let history = history(messages.clone());
+        let said = |(message, is_pinned): &(Message, bool)| told(message, message.tokens(history.tokenizer()), *is_pinned);
+        let expected: Vec<Said> = messages.iter().map(said).collect();
+        let mut turns = Turns::default();
+        for (index, (message, _)) in messages.iter().enumerate() {
+            prop_assert_eq!(history.message(index), Some(message));
+            turns.push_message(&history, index).unwrap();
+        }
+        let bytes = |source| write(&parts(&EMPTY, source, &[]), 0xAA);
+        let written = bytes(Source::History(&history));
+        prop_assert_eq!(decode(&written).turns.0, expected);
+        prop_assert!(written == bytes(Source::Turns(&turns)));
     }
 }
 

@@ -63,7 +63,7 @@ fn id(number: u8) -> String {
 }
 
 fn call(number: u8) -> ToolCall {
-    ToolCall { id: id(number), name: "find".into(), arguments: format!("{{\"q\": {number}}}") }
+    ToolCall { id: id(number).into(), name: "find".into(), arguments: format!("{{\"q\": {number}}}").into() }
 }
 
 impl Said<'_> {
@@ -74,13 +74,13 @@ impl Said<'_> {
             Self::User(text) => plain(Role::User, text),
             Self::Assistant(text) => plain(Role::Assistant, text),
             Self::Calls(text, calls) => Message {
-                parts: text.iter().map(|text| Part::Text(text.build())).collect(),
+                parts: text.iter().map(|text| Part::Text(text.build().into())).collect(),
                 tool_calls: calls.iter().take(8).copied().map(call).collect(),
                 ..Message::text(Role::Assistant, "")
             },
-            Self::Result(text, number) => Message { tool_call_id: Some(id(*number)), ..plain(Role::Tool, text) },
+            Self::Result(text, number) => Message { tool_call_id: Some(id(*number).into()), ..plain(Role::Tool, text) },
             Self::Refusal(text) => {
-                Message { parts: Parts::new(), refusal: Some(text.build()), ..Message::text(Role::Assistant, "") }
+                Message { parts: Parts::new(), refusal: Some(text.build().into()), ..Message::text(Role::Assistant, "") }
             }
             Self::Instruction(text) => plain(Role::System, text),
             Self::Pinned(role, text) => return (plain(Role::ALL[usize::from(role % 4)], text), true),
@@ -93,24 +93,24 @@ impl Said<'_> {
 impl Anything<'_> {
     fn build(&self) -> (Message, bool) {
         let part = |part: &AnyPart<'_>| match part {
-            AnyPart::Text(text) => Part::Text(text.build()),
+            AnyPart::Text(text) => Part::Text(text.build().into()),
             AnyPart::Image { low_detail, data } => {
                 Part::Image { low_detail: *low_detail, size: ImageSize::of_base64(data) }
             }
             AnyPart::Other(json) => Part::other(json),
         };
         let call = |&(id, name, arguments): &(&str, &str, &str)| ToolCall {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            arguments: arguments.to_owned(),
+            id: id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
         };
         let message = Message {
             role: Role::ALL[usize::from(self.role) % Role::ALL.len()],
-            name: self.name.map(str::to_owned),
+            name: self.name.map(Into::into),
             parts: self.parts.iter().map(part).collect(),
-            refusal: self.refusal.map(str::to_owned),
+            refusal: self.refusal.map(Into::into),
             tool_calls: self.calls.iter().map(call).collect(),
-            tool_call_id: self.tool_call_id.map(str::to_owned),
+            tool_call_id: self.tool_call_id.map(Into::into),
             nulls: 0,
         };
         (message, self.pin)

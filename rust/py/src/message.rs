@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rolecore_core::tokens::ImageSize;
-use rolecore_core::{Error, Message, Part, Parts, Role, ToolCall};
+use rolecore_core::{Error, Message, Part, Parts, Role, Text, ToolCall};
 
 use crate::arguments::{kind, wrong_kind};
 use crate::errors::CoreError;
@@ -34,19 +34,24 @@ impl Place {
     }
 
     /// The string under `key`; an error if it is absent or anything else.
-    fn text(&self, dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>, what: &str) -> PyResult<String> {
-        self.text_or_none(dict, key, what)?
-            .ok_or_else(|| self.error(format!("{what}{key} is missing; it must be a str")))
-    }
-
-    fn text_or_none(
+    fn text<T: for<'a> From<&'a str>>(
         &self,
         dict: &Bound<'_, PyDict>,
         key: &Bound<'_, PyString>,
         what: &str,
-    ) -> PyResult<Option<String>> {
+    ) -> PyResult<T> {
+        self.text_or_none(dict, key, what)?
+            .ok_or_else(|| self.error(format!("{what}{key} is missing; it must be a str")))
+    }
+
+    fn text_or_none<T: for<'a> From<&'a str>>(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        key: &Bound<'_, PyString>,
+        what: &str,
+    ) -> PyResult<Option<T>> {
         let string = self.string_or_none(dict, key, what)?;
-        string.map(|string| Ok(text_of(&string)?.into_owned())).transpose()
+        string.map(|string| Ok(T::from(&text_of(&string)?))).transpose()
     }
 
     /// The string under `key` itself: it may hold megabytes.
@@ -115,7 +120,7 @@ pub(crate) fn parse(object: &Bound<'_, PyAny>, index: usize) -> PyResult<Message
 }
 
 fn parse_role(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Role> {
-    let role = place.text(dict, intern!(dict.py(), "role"), "")?;
+    let role: String = place.text(dict, intern!(dict.py(), "role"), "")?;
     Role::parse(&role).ok_or_else(|| {
         let is_short_word =
             role.len() <= 24 && role.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
@@ -127,7 +132,7 @@ fn parse_role(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Role> {
 fn parse_content(place: &Place, dict: &Bound<'_, PyDict>) -> PyResult<Parts> {
     let Some(content) = dict.get_item(intern!(dict.py(), "content"))? else { return Ok(Parts::new()) };
     if let Ok(text) = content.cast::<PyString>() {
-        return Ok([Part::Text(text_of(text)?.into_owned())].into());
+        return Ok([Part::Text(Text::from(&*text_of(text)?))].into());
     }
     if content.is_none() {
         return Ok(Parts::new());
@@ -149,7 +154,7 @@ fn parse_part(place: &Place, part: &Bound<'_, PyAny>, i: usize) -> PyResult<Part
     let whole = format!("content[{i}]");
     let dict = place.dict(part, &whole)?;
     let what = format!("{whole}.");
-    let part_type = place.text(dict, intern!(py, "type"), &what)?;
+    let part_type: String = place.text(dict, intern!(py, "type"), &what)?;
     match part_type.as_str() {
         "text" | "input_text" | "output_text" => Ok(Part::Text(place.text(dict, intern!(py, "text"), &what)?)),
         "refusal" => Ok(Part::Text(place.text(dict, intern!(py, "refusal"), &what)?)),
@@ -177,7 +182,7 @@ fn parse_part(place: &Place, part: &Bound<'_, PyAny>, i: usize) -> PyResult<Part
 
 /// An image given by its URL under `key`, in the dict that holds its detail level.
 fn parse_image(place: &Place, dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>, what: &str) -> PyResult<Part> {
-    let detail = place.text_or_none(dict, intern!(dict.py(), "detail"), what)?;
+    let detail: Option<String> = place.text_or_none(dict, intern!(dict.py(), "detail"), what)?;
     let size = place.size(dict, key, what, ImageSize::of_url)?;
     Ok(Part::Image { low_detail: detail.as_deref() == Some("low"), size })
 }

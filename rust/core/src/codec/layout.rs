@@ -9,35 +9,19 @@ pub(super) struct Layout {
     fields: &'static [(u8, u8)],
     /// One more than the highest number.
     n_fields: u8,
-    /// The list of calls.
-    calls: Option<u8>,
-    /// What a table may have that is written the short way: one text, which it must have, and numbers of up to 4 bytes.
-    plain: usize,
 }
 
-pub(super) const SNAPSHOT: Layout = Layout {
-    fields: &[(9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (5, 4), (7, 4), (8, 4), (4, 4), (6, 4)],
-    n_fields: 11,
-    calls: None,
-    plain: 0,
-};
-/// The text of a turn.
-const PLAIN_TEXT: usize = 1;
-
+pub(super) const SNAPSHOT: Layout =
+    Layout { fields: &[(9, 8), (10, 8), (1, 4), (2, 4), (3, 4), (5, 4), (7, 4), (8, 4), (4, 4), (6, 4)], n_fields: 11 };
 pub(super) const TURN: Layout = Layout {
     fields: &[(10, 8), (1, 4), (2, 4), (3, 4), (4, 4), (6, 4), (7, 4), (5, 4), (8, 4), (0, 1), (9, 1), (11, 1)],
     n_fields: 12,
-    calls: Some(5),
-    plain: 1 << 0 | 1 << PLAIN_TEXT | 1 << 8 | 1 << 9 | 1 << 11,
 };
-pub(super) const TOOL_CALL: Layout =
-    Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5, calls: None, plain: 0 };
+pub(super) const TOOL_CALL: Layout = Layout { fields: &[(0, 4), (1, 4), (2, 4), (4, 4), (3, 1)], n_fields: 5 };
 /// A cache entry.
 pub(super) const ENTRY: Layout = Layout {
     fields: &[(7, 8), (8, 8), (13, 8), (1, 4), (5, 4), (6, 4), (2, 4), (10, 4), (11, 4), (3, 1), (9, 1), (12, 1)],
     n_fields: 14,
-    calls: None,
-    plain: 0,
 };
 
 /// The most fields that a table has.
@@ -59,15 +43,8 @@ impl Layout {
 
     /// The shape of a table that has these fields: bit `n` stands for field `n`.
     pub(super) fn shape(&self, fields: usize) -> Shape {
-        let has = |width| self.fields.iter().any(|&(field, bytes)| bytes == width && fields & 1 << field != 0);
-        Shape {
-            vtable: 0,
-            len: to_u32(self.places(fields).0),
-            is_wide: has(8),
-            has_marks: has(1),
-            is_plain: fields & 1 << PLAIN_TEXT != 0 && fields & !self.plain == 0,
-            has_calls: self.calls.is_some_and(|calls| fields & 1 << calls != 0),
-        }
+        let is_wide = self.fields.iter().any(|&(field, bytes)| bytes == 8 && fields & 1 << field != 0);
+        Shape { vtable: 0, len: to_u32(self.places(fields).0), is_wide }
     }
 
     /// Writes the vtable of tables that have these fields.
@@ -92,21 +69,14 @@ pub(super) fn vtable_len(fields: usize) -> usize {
 }
 
 /// What all tables with the same fields share.
-#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape {
-    /// Where their vtable lies; 0 until that is known.
+    /// Where their vtable lies, of a turn or a call among those of its kind; 0 until that is known.
     pub(super) vtable: u32,
     /// Bytes of a table.
     pub(super) len: u32,
     /// Whether a table has 8-byte numbers: they come first and lie at multiples of 8 if the table lies 4 before one.
     pub(super) is_wide: bool,
-    /// Whether a table has one text and numbers of up to 4 bytes, and nothing else.
-    pub(super) is_plain: bool,
-    /// Whether a table has a list of calls.
-    pub(super) has_calls: bool,
-    /// Whether a table has bytes.
-    pub(super) has_marks: bool,
 }
 
 impl Shape {
@@ -122,6 +92,8 @@ impl Shape {
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     seen: Vec<(usize, Shape)>,
+    /// Bytes of their vtables.
+    len: usize,
     /// Where among those seen the shape of a set of fields is, counted from 1; empty while they are few.
     numbers: Vec<u16>,
 }
@@ -130,23 +102,23 @@ pub(super) struct Shapes {
 const FEW: usize = 12;
 
 impl Shapes {
-    /// The shape of a table that has these fields, and its number.
+    /// The shape of a table that has these fields.
     #[inline]
-    pub(super) fn note(&mut self, layout: &Layout, fields: usize) -> (u16, Shape) {
+    pub(super) fn note(&mut self, layout: &Layout, fields: usize) -> Shape {
         let place = match self.numbers.get(fields) {
             Some(number) => usize::from(*number).wrapping_sub(1),
             None => self.seen.iter().position(|&(seen, _)| seen == fields).unwrap_or(usize::MAX),
         };
         match self.seen.get(place) {
-            #[expect(clippy::cast_possible_truncation, reason = "there are at most 2^12, one for each set")]
-            Some(&(_, shape)) => (place as u16, shape),
+            Some(&(_, shape)) => shape,
             None => self.add(layout, fields),
         }
     }
 
     #[cold]
-    fn add(&mut self, layout: &Layout, fields: usize) -> (u16, Shape) {
-        let shape = layout.shape(fields);
+    fn add(&mut self, layout: &Layout, fields: usize) -> Shape {
+        let shape = Shape { vtable: to_u32(self.len), ..layout.shape(fields) };
+        self.len += vtable_len(fields);
         self.seen.push((fields, shape));
         if self.seen.len() > FEW {
             self.numbers.resize(1 << layout.n_fields, 0);
@@ -154,17 +126,12 @@ impl Shapes {
                 self.numbers[fields] = number;
             }
         }
-        (u16::try_from(self.seen.len() - 1).expect("at most 2^12, one for each set"), shape)
+        shape
     }
 
-    /// All of them with the places of their vtables, which begin at `at`; where those end.
-    pub(super) fn placed(&self, mut at: usize) -> (Vec<Shape>, usize) {
-        let shapes = self.seen.iter().map(|&(fields, shape)| {
-            let vtable = to_u32(at);
-            at = at.saturating_add(vtable_len(fields));
-            Shape { vtable, ..shape }
-        });
-        (shapes.collect(), at)
+    /// Bytes of their vtables.
+    pub(super) fn vtables_len(&self) -> usize {
+        self.len
     }
 
     /// Writes the vtables in the order of their places.

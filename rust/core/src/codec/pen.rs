@@ -37,10 +37,16 @@ impl Byte for MaybeUninit<u8> {
     }
 }
 
+/// Bytes of the length of a text, which stand before it.
+pub(crate) const ROOM_FOR_LEN: usize = 4;
+
+/// Bytes up to which the C library copies by wide loads and stores.
+const SHORT: usize = 2048;
+
 /// Bytes that a text of `len` bytes takes: its length, itself, a NUL and what is missing to a multiple of 4.
 #[inline]
-pub(super) fn room_of_text(len: usize) -> usize {
-    4 + (len / 4 + 1) * 4
+pub(crate) fn room_of_text(len: usize) -> usize {
+    ROOM_FOR_LEN + (len / 4 + 1) * 4
 }
 
 /// Bytes of all the texts that there are.
@@ -115,15 +121,11 @@ impl<'o, B: Byte> Pen<'o, B> {
 
     /// Numbers one after another.
     #[inline]
-    pub(super) fn words<const N: usize>(&mut self, words: [u32; N]) {
-        let Some((to, rest)) = take(&mut self.rest).split_at_mut_checked(4 * N) else {
-            self.has_overrun = true;
-            return;
-        };
-        for (to, word) in to.as_chunks_mut().0.iter_mut().zip(words) {
-            *to = word.to_le_bytes().map(B::of);
+    pub(super) fn words(&mut self, words: impl ExactSizeIterator<Item = u32>) {
+        let to = self.take(words.len().saturating_mul(4));
+        for (to, word) in to.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            B::copy(to, &word.to_le_bytes());
         }
-        self.rest = rest;
     }
 
     /// A number, unless it is the default.
@@ -138,14 +140,6 @@ impl<'o, B: Byte> Pen<'o, B> {
     #[inline]
     pub(super) fn offset(&mut self, to: usize) {
         self.u32(to.wrapping_sub(self.at()));
-    }
-
-    /// The number of offsets, and the room for them with a pen of its own.
-    #[inline]
-    pub(super) fn offsets(&mut self, n: usize) -> Pen<'o, B> {
-        self.u32(n);
-        let rest = self.take(n.saturating_mul(4));
-        Pen { rest, end: self.at(), has_overrun: false }
     }
 
     /// What stands before a table's fields; from where to where the table lies.
@@ -177,7 +171,27 @@ impl<'o, B: Byte> Pen<'o, B> {
     #[inline]
     pub(super) fn text(&mut self, text: &str) {
         self.u32(text.len());
-        self.padded(text.as_bytes(), room_of_text(text.len()) - 4);
+        self.padded(text.as_bytes(), room_of_text(text.len()) - ROOM_FOR_LEN);
+    }
+
+    /// Texts that have their room around them already; the length of each, which `lens` gives, is put before it.
+    pub(super) fn texts_in_room(&mut self, texts: &str, lens: &mut impl Iterator<Item = u32>) {
+        let mut rest = self.take(texts.len());
+        // Not all at once: a longer copy is left to `rep movsb`, which takes up to twice the time where the two ends lie badly to each other.
+        for (to, from) in rest.chunks_mut(SHORT).zip(texts.as_bytes().chunks(SHORT)) {
+            B::copy(to, from);
+        }
+        while !rest.is_empty() {
+            let len = lens.next().unwrap_or(u32::MAX);
+            let Some((text, others)) = rest.split_at_mut_checked(room_of_text(len as usize)) else {
+                self.has_overrun = true;
+                return;
+            };
+            if let Some(room) = text.first_chunk_mut() {
+                *room = len.to_le_bytes().map(B::of);
+            }
+            rest = others;
+        }
     }
 
     /// Bytes, and zeros after them, of which there are at most 4, up to `len` in all.

@@ -1,20 +1,20 @@
 //! Writes snapshots in two passes: the first learns the exact size, turn by turn as they come, the second writes each byte once, front to back.
 //!
-//! The order in a snapshot: offset of the root, file identifier, root table, its texts, vectors, payload, the offsets of the turns, then
-//! each turn with its texts and its calls. Tables come before what they refer to, since offsets are unsigned. Last come the vtables, one for each
-//! set of fields that a table has: readers that narrow the buffer to a table and what follows it find them there.
+//! The order in a snapshot: offset of the root, file identifier, root table, its texts, vectors, payload, the offsets of the turns, the turns,
+//! each with its calls, and then the texts of all of them, which a history has in few pieces. Tables come before what they refer to, since
+//! offsets are unsigned. Last come the vtables, one for each set of fields that a table has: readers that narrow the buffer to a table and what
+//! follows it find them there.
 //! Everything lies at a multiple of 4, so only 8-byte numbers and `vectors` need care.
 //!
 //! Source: <https://flatbuffers.dev/internals/>.
 
-use super::encode::{Sizes, SnapshotParts, Source, TableParts, field, has_parts};
+use super::encode::{SnapshotParts, Source, has_parts};
 use super::format::{HEADER, IDENTIFIER, MOST_BYTES};
 use super::layout::{SNAPSHOT, Shape, TOOL_CALL, TURN, vtable_len};
-use super::pen::{Byte, Pen, offsets_len, room_of_text, texts_len, to_u32};
+use super::pen::{Byte, Pen, offsets_len, texts_len, to_u32};
+use super::tables::{N_LEADS, Tables, To, field};
 use super::view::Vectors;
 use crate::error::{Error, Result};
-use crate::message::{Message, Part};
-use crate::simd::prefetch;
 
 /// Bytes of one number of `vectors`.
 const NUMBER: usize = size_of::<f32>();
@@ -30,8 +30,9 @@ pub struct Plan<'p> {
     parts: &'p SnapshotParts<'p>,
     len: usize,
     root: Shape,
-    turns: Vec<Shape>,
-    calls: Vec<Shape>,
+    /// Where the vtables of turns lie, and those of calls.
+    turn_vtables: u32,
+    call_vtables: u32,
 }
 
 impl<'p> Plan<'p> {
@@ -50,23 +51,24 @@ impl<'p> Plan<'p> {
             );
             return Err(Error::Codec(why));
         }
-        let sizes = parts.turns.sizes();
-        if let Some(index) = sizes.lost {
+        let tables = parts.turns.tables();
+        if let Some(index) = tables.lost {
             return Err(has_parts(index));
         }
         let fields = root_fields(parts);
         let root = SNAPSHOT.shape(fields);
-        let at = Places::new(parts, root.span(HEADER).1).end.saturating_add(sizes.len);
+        let at = Places::new(parts, root.span(HEADER).1).end.saturating_add(tables.len());
         let root = Shape { vtable: to_u32(at), ..root };
-        let (turns, at) = sizes.turn_shapes.placed(at.saturating_add(vtable_len(fields)));
-        let (calls, len) = sizes.call_shapes.placed(at);
+        let turn_vtables = at.saturating_add(vtable_len(fields));
+        let call_vtables = turn_vtables.saturating_add(tables.turn_shapes.vtables_len());
+        let len = call_vtables.saturating_add(tables.call_shapes.vtables_len());
         if len > MOST_BYTES {
             let why = format!(
                 "the snapshot would have {len} bytes, the limit is {MOST_BYTES}; split the session or keep vectors and payload elsewhere"
             );
             return Err(Error::Codec(why));
         }
-        Ok(Self { parts, len, root, turns, calls })
+        Ok(Self { parts, len, root, turn_vtables: to_u32(turn_vtables), call_vtables: to_u32(call_vtables) })
     }
 
     /// Bytes of the snapshot.
@@ -88,14 +90,18 @@ impl<'p> Plan<'p> {
         pen.offset(self.root.span(HEADER).0);
         pen.put(IDENTIFIER);
         self.write_root(&mut pen);
-        match self.parts.turns {
-            Source::Turns(turns) => self.write_turns(&mut pen, turns.texts.as_slice()),
-            Source::History(history) => {
-                self.write_turns(&mut pen, InMessages { messages: history.messages(), n: 0 });
+        if has_turns(self.parts) {
+            self.write_tables(&mut pen);
+            match self.parts.turns {
+                Source::Turns(turns) => turns.texts.iter().for_each(|text| pen.text(text)),
+                Source::History(history) => {
+                    let mut lens = history.tables().text_lens.iter().copied();
+                    history.texts_in_room().for_each(|texts| pen.texts_in_room(texts, &mut lens));
+                }
             }
         }
         SNAPSHOT.write_vtable(root_fields(self.parts), &mut pen);
-        let Sizes { turn_shapes, call_shapes, .. } = self.parts.turns.sizes();
+        let Tables { turn_shapes, call_shapes, .. } = self.parts.turns.tables();
         turn_shapes.write(&TURN, &mut pen);
         call_shapes.write(&TOOL_CALL, &mut pen);
         if pen.is_done() { Ok(()) } else { Err(wrong) }
@@ -115,7 +121,7 @@ impl<'p> Plan<'p> {
         if parts.payload.is_some() {
             pen.offset(places.payload);
         }
-        if parts.turns.sizes().n_turns > 0 {
+        if has_turns(parts) {
             pen.offset(places.turns);
         }
         if vectors.dim != 0 {
@@ -134,165 +140,37 @@ impl<'p> Plan<'p> {
         pen.zeros_to(places.turns);
     }
 
-    fn write_turns<'t, B: Byte>(&self, pen: &mut Pen<'_, B>, mut texts: impl Texts<'t>) {
-        let Sizes { tables, n_turns, .. } = self.parts.turns.sizes();
-        if *n_turns == 0 {
-            return;
-        }
-        let mut slots = pen.offsets(*n_turns);
-        let mut tables = tables.iter();
-        while let Some(turn) = tables.next() {
-            let shape = self.turns[usize::from(turn.shape)];
-            if shape.is_plain {
-                slots.offset(write_plain(pen, shape, turn, texts.plain()));
-                continue;
-            }
-            slots.offset(write_table(pen, shape, turn, &texts.turn(turn.n_texts.into())));
-            if !shape.has_calls {
-                continue;
-            }
-            let mut slots = pen.offsets(turn.n_calls as usize);
-            for (number, call) in tables.by_ref().take(turn.n_calls as usize).enumerate() {
-                let texts = texts.call(number, call.n_texts.into());
-                slots.offset(write_table(pen, self.calls[usize::from(call.shape)], call, &texts));
-            }
-        }
+    /// Writes the offsets of the turns, and their tables.
+    fn write_tables<B: Byte>(&self, pen: &mut Pen<'_, B>) {
+        let tables = self.parts.turns.tables();
+        let n_turns = to_u32(tables.turns.len());
+        pen.u32(tables.turns.len());
+        pen.words(tables.turns.iter().zip(0..n_turns).map(|(turn, number)| (n_turns - number) * 4 + turn));
+        let start = to_u32(pen.at());
+        let mut between = [0; N_LEADS];
+        between[To::Texts as usize] = to_u32(tables.tables_len());
+        between[To::TurnVtables as usize] = start.wrapping_sub(self.turn_vtables);
+        between[To::CallVtables as usize] = start.wrapping_sub(self.call_vtables);
+        let words = tables.words.iter().zip(&tables.leads);
+        pen.words(words.map(|(word, lead)| word.wrapping_add(between[usize::from(*lead) % N_LEADS])));
     }
-}
-
-/// The texts of a table, and empty ones after them.
-type Few<'a> = [&'a str; 6];
-
-/// Gives the texts of one turn after the other.
-trait Texts<'a> {
-    /// The only text of the next turn.
-    fn plain(&mut self) -> &'a str;
-    /// The `n` texts of the next turn.
-    fn turn(&mut self, n: usize) -> Few<'a>;
-    /// The `n` texts of call `number` of that turn.
-    fn call(&mut self, number: usize, n: usize) -> Few<'a>;
-}
-
-/// Texts one after another.
-impl<'a> Texts<'a> for &[&'a str] {
-    #[inline]
-    fn plain(&mut self) -> &'a str {
-        let (first, rest) = self.split_first().unwrap_or((&"", &[]));
-        *self = rest;
-        first
-    }
-
-    fn turn(&mut self, n: usize) -> Few<'a> {
-        let (texts, rest) = self.split_at(n);
-        *self = rest;
-        let mut few = [""; 6];
-        few[..n].copy_from_slice(texts);
-        few
-    }
-
-    fn call(&mut self, _: usize, n: usize) -> Few<'a> {
-        self.turn(n)
-    }
-}
-
-/// The texts of a history, where they are.
-struct InMessages<'a> {
-    messages: &'a [Message],
-    /// Messages whose turns were given.
-    n: usize,
-}
-
-impl<'a> InMessages<'a> {
-    #[inline]
-    fn next(&mut self) -> &'a Message {
-        // Texts lie here and there, too short for the CPU to see that one is read in order. Where all is in near caches, this costs 5 %; where it
-        // is not, as in any program that does something else in between, it saves a fifth.
-        if let Some(message) = self.messages.get(self.n + 16) {
-            prefetch(&message.parts);
-        }
-        if let Some(Part::Text(text)) = self.messages.get(self.n + 4).and_then(|message| message.parts.first()) {
-            text.as_bytes().iter().step_by(64).take(8).for_each(prefetch);
-        }
-        self.n += 1;
-        &self.messages[self.n - 1]
-    }
-}
-
-impl<'a> Texts<'a> for InMessages<'a> {
-    #[inline]
-    fn plain(&mut self) -> &'a str {
-        if let [Part::Text(text)] = self.next().parts.as_slice() { text } else { "" }
-    }
-
-    fn turn(&mut self, _: usize) -> Few<'a> {
-        let Message { parts, name, refusal, tool_call_id, .. } = self.next();
-        let text = if let [Part::Text(text)] = parts.as_slice() { Some(text) } else { None };
-        let mut few = [""; 6];
-        let texts = [text, name.as_ref(), refusal.as_ref(), tool_call_id.as_ref()];
-        few.iter_mut().zip(texts.into_iter().flatten()).for_each(|(to, text)| *to = text);
-        few
-    }
-
-    fn call(&mut self, number: usize, _: usize) -> Few<'a> {
-        let call = &self.messages[self.n - 1].tool_calls[number];
-        [&call.id, &call.name, &call.arguments, "", "", ""]
-    }
-}
-
-/// Writes a table and its texts; where it lies.
-fn write_table<B: Byte>(pen: &mut Pen<'_, B>, shape: Shape, table: &TableParts, texts: &Few<'_>) -> usize {
-    let texts = &texts[..usize::from(table.n_texts)];
-    let (start, end) = pen.table(shape);
-    pen.number(table.time_ms);
-    let mut at = end;
-    for text in texts {
-        pen.offset(at);
-        at += room_of_text(text.len());
-    }
-    if shape.has_calls {
-        pen.offset(at);
-    }
-    if table.tokens != 0 {
-        pen.put(table.tokens.to_le_bytes());
-    }
-    if shape.has_marks {
-        pen.put(table.marks.to_le_bytes());
-    }
-    for text in texts {
-        pen.text(text);
-    }
-    start
-}
-
-/// Writes a table of one text and numbers in as few pieces as can be: this is where most time goes.
-#[expect(clippy::inline_always, reason = "a call costs as much as what it does; with `inline` alone it is one")]
-#[inline(always)]
-fn write_plain<B: Byte>(pen: &mut Pen<'_, B>, shape: Shape, table: &TableParts, text: &str) -> usize {
-    let start = pen.at();
-    let to_vtable = to_u32(start).wrapping_sub(shape.vtable);
-    let to_text = shape.len - 4;
-    let len = to_u32(text.len());
-    match (table.tokens, shape.has_marks) {
-        (0, false) => pen.words([to_vtable, to_text, len]),
-        (0, true) => pen.words([to_vtable, to_text, table.marks, len]),
-        (tokens, false) => pen.words([to_vtable, to_text, tokens, len]),
-        (tokens, true) => pen.words([to_vtable, to_text, tokens, table.marks, len]),
-    }
-    pen.padded(text.as_bytes(), room_of_text(text.len()) - 4);
-    start
 }
 
 fn root_fields(parts: &SnapshotParts<'_>) -> usize {
     field(1, parts.session_id.is_some())
         | field(2, parts.role.is_some())
         | field(3, parts.tokenizer.is_some())
-        | field(4, parts.turns.sizes().n_turns > 0)
+        | field(4, has_turns(parts))
         | field(5, parts.summary.is_some())
         | field(6, parts.vectors.dim != 0)
         | field(7, !parts.vectors.bytes.is_empty())
         | field(8, parts.payload.is_some())
         | field(9, parts.created_ms != 0)
         | field(10, parts.updated_ms != 0)
+}
+
+fn has_turns(parts: &SnapshotParts<'_>) -> bool {
+    !parts.turns.tables().turns.is_empty()
 }
 
 fn root_texts<'a>(parts: &SnapshotParts<'a>) -> [Option<&'a str>; 4] {
@@ -322,10 +200,10 @@ impl Places {
         };
         let payload_len = parts.payload.map_or(0, |payload| 4 + payload.len().div_ceil(4) * 4);
         let turns = vectors_end.saturating_add(payload_len);
-        let &Sizes { n_turns, is_wide, .. } = parts.turns.sizes();
-        let offsets = if n_turns > 0 { offsets_len(n_turns) } else { 0 };
+        let Tables { turns: tables, is_wide, .. } = parts.turns.tables();
+        let offsets = if has_turns(parts) { offsets_len(tables.len()) } else { 0 };
         // The sizes of the turns were learnt from a multiple of 8 on.
-        let is_amiss = is_wide && !turns.saturating_add(offsets).is_multiple_of(8);
+        let is_amiss = *is_wide && !turns.saturating_add(offsets).is_multiple_of(8);
         let turns = if is_amiss { turns.saturating_add(4) } else { turns };
         Self { vectors, payload: vectors_end, turns, end: turns.saturating_add(offsets) }
     }

@@ -16,7 +16,7 @@ fn chat(turns: &[&str]) -> History {
     for turn in turns {
         let who = turn.split(':').next().unwrap();
         let role = if turns[0].starts_with(who) { Role::User } else { Role::Assistant };
-        let message = Message { name: Some(who.to_owned()), ..Message::text(role, *turn) };
+        let message = Message { name: Some((*who).into()), ..Message::text(role, *turn) };
         history.push(Counted::new(message, &tokenizer).unwrap(), false);
     }
     history
@@ -177,12 +177,12 @@ fn tool_results_make_density_count_more() {
     let tokenizer = Tokenizer::named("o200k_base").unwrap();
     let mut history = History::new(Arc::clone(&tokenizer));
     for i in 0..4 {
-        let call = ToolCall { id: format!("c{i}"), name: "find".into(), arguments: "{}".into() };
+        let call = ToolCall { id: format!("c{i}").into(), name: "find".into(), arguments: "{}".into() };
         let result = Message::text(Role::Tool, format!("{{\"lantern\": {i}}}"));
         for message in [
             Message::text(Role::User, "Find the lantern."),
             Message { tool_calls: vec![call], ..Message::text(Role::Assistant, "") },
-            Message { tool_call_id: Some(format!("c{i}")), ..result },
+            Message { tool_call_id: Some(format!("c{i}").into()), ..result },
         ] {
             history.push(Counted::new(message, &tokenizer).unwrap(), false);
         }

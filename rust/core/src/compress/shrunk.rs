@@ -67,7 +67,7 @@ impl ShrunkHistory {
             let is_pinned = real.groups()[real.group_of(i)].is_pinned;
             let smaller = output_of(real, i).filter(|_| !is_pinned).and_then(|text| self.smaller(real, i, text));
             let counted = smaller.and_then(|text| {
-                let part = Part::Text(text);
+                let part = Part::Text(text.into());
                 let smaller = Message { parts: [part].into(), ..message.clone() };
                 Counted::new(smaller, real.tokenizer()).ok().filter(|counted| counted.tokens() < real.message_tokens(i))
             });
@@ -96,7 +96,7 @@ impl ShrunkHistory {
                 && self.is_changed[index]
                 && let Some([Part::Text(text)]) = self.history.message(index).map(|message| message.parts.as_slice())
             {
-                *entry = Entry::Cut { index, texts: vec![(0, text.clone())] };
+                *entry = Entry::Cut { index, texts: vec![(0, text.to_string())] };
             }
         }
         let mut kept = window.entries.iter().filter_map(Entry::index).peekable();

@@ -136,7 +136,7 @@ fn illegal(messages: &[&Message], start_with_user: bool) -> Option<String> {
                 None => return Some(format!("message {at} answers no call")),
             }
         } else if open.is_empty() {
-            open = message.tool_calls.iter().map(|call| call.id.as_str()).collect();
+            open = message.tool_calls.iter().map(|call| &*call.id).collect();
         } else {
             return Some(format!("message {at} comes before all calls are answered"));
         }
@@ -272,11 +272,11 @@ fn left_of(message: &Message, entry: Option<&Entry>, may_shrink: bool) -> Result
             && serde_json::from_str::<Value>(source).is_ok_and(|json| json.is_object() || json.is_array())
         {
             check_json(source, text, may_shrink)?;
-            left.parts[*part] = Part::Text(text.clone());
+            left.parts[*part] = Part::Text(text.as_str().into());
             continue;
         }
         if may_shrink {
-            left.parts[*part] = Part::Text(text.clone());
+            left.parts[*part] = Part::Text(text.as_str().into());
             continue;
         }
         ensure!(text.contains(CUT_MARK), "a cut without a mark");
@@ -287,7 +287,7 @@ fn left_of(message: &Message, entry: Option<&Entry>, may_shrink: bool) -> Result
                 None => return Err(format!("{piece:?} is not of its source")),
             }
         }
-        left.parts[*part] = Part::Text(text.clone());
+        left.parts[*part] = Part::Text(text.as_str().into());
     }
     Ok(left)
 }
