@@ -105,7 +105,23 @@ impl<'a> Turns<'a> {
     }
 
     /// Adds a turn with its calls; `None`: it has no list of calls, which is not the same as an empty one.
+    #[inline]
     pub fn push(
+        &mut self,
+        turn: &TurnParts<'a>,
+        calls: Option<impl IntoIterator<Item = ToolCallParts<'a>, IntoIter: ExactSizeIterator>>,
+    ) {
+        match (turn.only_text(), calls) {
+            (Some(text), None) => {
+                self.texts.push(text);
+                self.tables.push_plain(turn.role, text.len(), turn.tokens, turn.is_pinned);
+            }
+            (_, calls) => self.push_rich(turn, calls),
+        }
+    }
+
+    #[inline(never)]
+    fn push_rich(
         &mut self,
         turn: &TurnParts<'a>,
         calls: Option<impl IntoIterator<Item = ToolCallParts<'a>, IntoIter: ExactSizeIterator>>,
@@ -145,6 +161,14 @@ impl<'a> TurnParts<'a> {
         time_ms: 0,
         nulls: 0,
     };
+
+    /// The content, where it is one text and there is nothing but a role, tokens and a pin beside it.
+    #[inline]
+    fn only_text(&self) -> Option<&'a str> {
+        let Self { text, parts, name, refusal, tool_call_id, extra, time_ms, nulls, .. } = self;
+        let has_more = parts.is_some() | name.is_some() | refusal.is_some() | tool_call_id.is_some() | extra.is_some();
+        text.filter(|_| !has_more & (*time_ms == 0) & (*nulls == 0))
+    }
 
     /// In the order in which they lie.
     pub(super) fn texts(&self) -> [Option<&'a str>; 6] {

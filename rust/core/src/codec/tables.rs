@@ -87,7 +87,7 @@ impl Tables {
     /// Adds a turn of one text of so many bytes, with nothing but tokens and a pin beside it, as most are: at each append, so in as few
     /// instructions as can be.
     #[inline]
-    fn push_plain(&mut self, role: Role, text_len: usize, tokens: u32, is_pinned: bool) {
+    pub(super) fn push_plain(&mut self, role: Role, text_len: usize, tokens: u32, is_pinned: bool) {
         let fields = field(0, role != Role::User) | field(1, true) | field(8, tokens != 0) | field(9, is_pinned);
         let shape = self.turn_shapes.note(&TURN, fields);
         let marks = marks([(role != Role::User, role as u8), (is_pinned, u8::from(is_pinned))]);
@@ -110,31 +110,7 @@ impl Tables {
     }
 
     /// Adds a turn with its calls; `None`: it has no list of them.
-    #[inline]
     pub(super) fn push<'a>(
-        &mut self,
-        turn: &TurnParts<'a>,
-        calls: Option<impl IntoIterator<Item = ToolCallParts<'a>, IntoIter: ExactSizeIterator>>,
-    ) {
-        match *turn {
-            TurnParts {
-                role,
-                text: Some(text),
-                parts: None,
-                name: None,
-                refusal: None,
-                tool_call_id: None,
-                extra: None,
-                tokens,
-                is_pinned,
-                time_ms: 0,
-                nulls: 0,
-            } if calls.is_none() => self.push_plain(role, text.len(), tokens, is_pinned),
-            _ => self.push_rich(turn, calls),
-        }
-    }
-
-    fn push_rich<'a>(
         &mut self,
         turn: &TurnParts<'a>,
         calls: Option<impl IntoIterator<Item = ToolCallParts<'a>, IntoIter: ExactSizeIterator>>,

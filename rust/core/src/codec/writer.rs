@@ -15,6 +15,7 @@ use super::pen::{Byte, Pen, offsets_len, texts_len, to_u32};
 use super::tables::{N_LEADS, Tables, To, field};
 use super::view::Vectors;
 use crate::error::{Error, Result};
+use crate::simd::prefetch;
 
 /// Bytes of one number of `vectors`.
 const NUMBER: usize = size_of::<f32>();
@@ -93,7 +94,7 @@ impl<'p> Plan<'p> {
         if has_turns(self.parts) {
             self.write_tables(&mut pen);
             match self.parts.turns {
-                Source::Turns(turns) => turns.texts.iter().for_each(|text| pen.text(text)),
+                Source::Turns(turns) => write_texts(&mut pen, &turns.texts),
                 Source::History(history) => {
                     let mut lens = history.tables().text_lens.iter().copied();
                     history.texts_in_room().for_each(|texts| pen.texts_in_room(texts, &mut lens));
@@ -153,6 +154,16 @@ impl<'p> Plan<'p> {
         between[To::CallVtables as usize] = start.wrapping_sub(self.call_vtables);
         let words = tables.words.iter().zip(&tables.leads);
         pen.words(words.map(|(word, lead)| word.wrapping_add(between[usize::from(*lead) % N_LEADS])));
+    }
+}
+
+/// Writes texts that lie here and there, too short for the CPU to see that one is read in order.
+fn write_texts<B: Byte>(pen: &mut Pen<'_, B>, texts: &[&str]) {
+    for (number, text) in texts.iter().enumerate() {
+        if let Some(next) = texts.get(number + 4) {
+            next.as_bytes().iter().step_by(64).take(8).for_each(prefetch);
+        }
+        pen.text(text);
     }
 }
 
