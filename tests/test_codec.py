@@ -6,6 +6,7 @@ import contextlib
 import copy
 import itertools
 import mmap
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 import rolecore
 from rolecore import CodecError
-from rolecore.codec import Snapshot, encode_snapshot, open_snapshot
+from rolecore.codec import Snapshot, encode_snapshot, encode_snapshot_buffers, open_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +153,31 @@ def test_each_kind_of_buffer_is_read_alike(kind: Callable[[bytes], bytes], optio
     snapshot = open_snapshot(kind(encode_snapshot(chat())), **options)
     assert snapshot.to_dict()["messages"] == chat()
     assert [turn.to_dict() for turn in snapshot.turns] == chat()
+
+
+@pytest.mark.parametrize("history", [[], rolecore.History(chat(30)), chat(3)], ids=["empty", "History", "dicts"])
+@pytest.mark.parametrize("vectors", [None, np.ones((3, 5), np.float32), np.ones((2, 3)), [[1.5]]])
+@pytest.mark.parametrize("payload", [None, b"", b"\0\xff" * 5, np.ones((2, 3), np.uint8)])
+def test_in_pieces_it_is_the_same(history: Any, vectors: Any, payload: Any) -> None:
+    options = {"session_id": "s", "vectors": vectors, "payload": payload}
+    pieces = encode_snapshot_buffers(history, **options)
+    assert all(type(piece) is memoryview and piece.format == "B" and piece.nbytes for piece in pieces)
+    assert b"".join(pieces) == encode_snapshot(history, **options)
+
+
+def test_pieces_are_views_of_what_was_given() -> None:
+    vectors, payload = np.ones((50, 3), np.float32), bytearray(b"pay")
+    pieces = encode_snapshot_buffers(chat(3), vectors=vectors, payload=payload)
+    vectors[:], payload[:] = 7, b"day"
+    assert b"".join(pieces) == encode_snapshot(chat(3), vectors=np.full((50, 3), 7, np.float32), payload=b"day")
+
+
+def test_pieces_go_through_a_socket_at_once() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        sent = here.sendmsg(encode_snapshot_buffers(chat(3), vectors=np.ones((5, 3), np.float32), payload=b"end"))
+        snapshot = open_snapshot(there.recv(sent))
+    assert (snapshot.to_dict()["messages"], snapshot.payload) == (chat(3), b"end")
 
 
 def test_vectors_out_of_alignment_are_copied() -> None:

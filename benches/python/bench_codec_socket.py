@@ -2,7 +2,8 @@
 
 Input: text and vectors of about 1 MB (codec_shapes.py), offered without pause: a block of sessions, each encoded anew
 from a History or from protobuf's message, sent, received into a buffer that is there, opened, and two fields read
-(codec_socket.py). Wall clock from the first to the answer to the last. Beside it the same bytes as rolecore's, neither
+(codec_socket.py). rolecore's bytes are sent in pieces, as `encode_snapshot_buffers` gives them; protobuf has only whole
+ones. Wall clock from the first to the answer to the last. Beside it the same bytes as rolecore's, neither
 encoded nor opened: what the socket alone takes. Oracle: the sizes of the fields that were read.
 """
 
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,10 @@ from codec_peers import protobuf_of, rolecore_of
 from codec_shapes import FIELDS, Shape, shape
 from codec_socket import ANSWER, END, HEADER, PROTOBUF, RAW, ROLECORE
 
+from rolecore.codec import encode_snapshot_buffers
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from codec_contest import Run
     from conftest import Interleaved
@@ -49,14 +53,16 @@ def setup(request: pytest.FixtureRequest) -> Iterator[tuple[Shape, float, float,
         assert process.wait(10) == 0
 
 
-def sender(end: socket.socket, kind: int, encode: Callable[[], bytes], answer: int) -> Run:
+def sender(end: socket.socket, kind: int, encode: Callable[[], Sequence[bytes | memoryview]], answer: int) -> Run:
     """Return what sends a block and waits for the answer, which must be `answer` a message."""
 
     def run() -> None:
         for _ in range(BLOCK):
-            data = encode()
-            end.sendall(HEADER.pack(kind, len(data)))
-            end.sendall(data)
+            pieces = encode()
+            n_bytes = sum(map(len, pieces))
+            # All of it: the socket waits.
+            sent = end.sendmsg([HEADER.pack(kind, n_bytes), *pieces])
+            assert sent == HEADER.size + n_bytes
         end.sendall(HEADER.pack(END, 0))
         (found,) = ANSWER.unpack(end.recv(ANSWER.size, socket.MSG_WAITALL))
         assert found == answer * BLOCK
@@ -71,9 +77,9 @@ def test_through_a_socket(interleaved: Interleaved, setup: tuple[Shape, float, f
     data = ours.check(session)
     fields = len(FIELDS["session_id"]) + len(session.messages[session.turn]["content"])
     runs = {
-        "rolecore": sender(end, ROLECORE, ours.encode, fields),
-        "protobuf": sender(end, PROTOBUF, theirs.encode, fields),
-        "raw bytes": sender(end, RAW, lambda: data, len(data)),
+        "rolecore": sender(end, ROLECORE, partial(encode_snapshot_buffers, session.history, **session.options), fields),
+        "protobuf": sender(end, PROTOBUF, lambda: [theirs.encode()], fields),
+        "raw bytes": sender(end, RAW, lambda: [data], len(data)),
     }
     contest = Contest(runs, twice=runs, clock=time.perf_counter)
     row = f"{BLOCK} x encode + send + open/{session.name}/wall"

@@ -1160,6 +1160,29 @@ def encode_snapshot(
     Cost: O(bytes), each written once. Messages of a History that are one text, or calls of functions, are not looked at as Python objects.
     """
 
+def encode_snapshot_buffers(
+    history: History | collections.abc.Iterable[dict[str, typing.Any]],
+    *,
+    session_id: str = ...,
+    role: str = ...,
+    summary: str | None = None,
+    vectors: numpy.typing.ArrayLike | None = None,
+    payload: typing_extensions.Buffer | None = None,
+) -> list[memoryview]:
+    """Return the bytes of `encode_snapshot` in pieces, so that vectors and payload need not be copied to be sent or written to a file.
+
+    Takes the arguments of `encode_snapshot`. What vectors and payload hold must stay as it is until the pieces were sent.
+
+    Returns:
+        Buffers of bytes, at most five and none of them empty, for `socket.sendmsg`, `os.writev` or `StreamWriter.writelines`. Those of float32
+        vectors in C order, and of the payload, are views of what was given.
+
+    Raises:
+        CodecError, ArgumentError: as `encode_snapshot` does.
+
+    Cost: O(bytes but for those of vectors and payload).
+    """
+
 def gate(text: str, cached_text: str) -> bool:
     """Return whether two questions that look alike may ask the same.
 

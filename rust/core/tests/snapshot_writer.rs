@@ -207,6 +207,19 @@ proptest! {
     }
 
     #[test]
+    fn in_pieces_it_is_the_same(session in session(), before in any::<u8>()) {
+        let vectors: Vec<u8> = session.vectors.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let turns = session.turns.turns();
+        let parts = parts(&session, Source::Turns(&turns), &vectors);
+        let plan = Plan::new(&parts).unwrap();
+        let mut around = vec![before; plan.len_around()];
+        let [to_vectors, to_payload] = plan.write_around(&mut around).unwrap();
+        let payload = session.payload.as_deref().unwrap_or_default();
+        let pieces = [&around[..to_vectors], &vectors, &around[to_vectors..to_payload], payload, &around[to_payload..]];
+        prop_assert_eq!(pieces.concat(), encode(&session, 0));
+    }
+
+    #[test]
     fn every_byte_is_written_and_equal_parts_give_equal_bytes(session in session()) {
         prop_assert_eq!(encode(&session, 0xAA), encode(&session.clone(), 0x55));
     }

@@ -218,10 +218,24 @@ unsafe fn fill(holder: &Bound<'_, PyAny>, bytes: &[u8], view: *mut ffi::Py_buffe
     if filled == 0 { Ok(()) } else { Err(PyErr::fetch(holder.py())) }
 }
 
-/// A new bytes object with what is planned. Its bytes hold nothing before: those of `PyBytes::new_with` hold zeros, which is to write all
-/// of them twice.
+/// A new bytes object with what is planned.
 pub(crate) fn written<'py>(py: Python<'py>, plan: &Plan<'_>) -> PyResult<Bound<'py, PyBytes>> {
-    let size = isize::try_from(plan.len())?;
+    Ok(bytes_of(py, plan.len(), |out| plan.write(out))?.0)
+}
+
+/// The same but for vectors and payload, and where those belong.
+pub(crate) fn written_around<'py>(py: Python<'py>, plan: &Plan<'_>) -> PyResult<(Bound<'py, PyBytes>, [usize; 2])> {
+    bytes_of(py, plan.len_around(), |out| plan.write_around(out))
+}
+
+/// A new bytes object, and what `write` returns, which writes all of it if it returns `Ok`. Its bytes hold nothing before: those of
+/// `PyBytes::new_with` hold zeros, which is to write all of them twice.
+fn bytes_of<T>(
+    py: Python<'_>,
+    len: usize,
+    write: impl FnOnce(&mut [MaybeUninit<u8>]) -> rolecore_core::Result<T>,
+) -> PyResult<(Bound<'_, PyBytes>, T)> {
+    let size = isize::try_from(len)?;
     // SAFETY: without a source, Python makes an object whose bytes hold nothing yet, or sets an error.
     let made = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };
     // SAFETY: it is a new reference, or null with an error set.
@@ -229,8 +243,8 @@ pub(crate) fn written<'py>(py: Python<'py>, plan: &Plan<'_>) -> PyResult<Bound<'
     // SAFETY: it is a bytes object.
     let start: *mut MaybeUninit<u8> = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) }.cast();
     // SAFETY: it has so many bytes, and nobody else knows it.
-    let out = unsafe { slice::from_raw_parts_mut(start, plan.len()) };
-    plan.write(out).map_err(CoreError)?;
+    let out = unsafe { slice::from_raw_parts_mut(start, len) };
+    let told = write(out).map_err(CoreError)?;
     // SAFETY: it is a bytes object, every byte of which was written.
-    Ok(unsafe { bytes.cast_into_unchecked() })
+    Ok((unsafe { bytes.cast_into_unchecked() }, told))
 }

@@ -2,11 +2,11 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PySlice};
 use rolecore_core::codec::{self, Snapshot as View, SnapshotParts, Source, Vectors};
 
 use crate::arguments::{flag, kind, string};
-use crate::buffers::{Owner, Stretch, array_of_vectors, written};
+use crate::buffers::{Owner, Stretch, array_of_vectors, written, written_around};
 use crate::cache_arguments::Name;
 use crate::errors::{ArgumentError, CodecError, CoreError};
 use crate::history::History;
@@ -55,28 +55,93 @@ pub(crate) fn encode_snapshot<'py>(
     vectors: Option<&Bound<'py, PyAny>>,
     payload: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let py = history.py();
-    let (session_id, role, summary) =
-        (text(session_id.0.as_deref(), "session_id")?, text(role.0.as_deref(), "role")?, text(summary, "summary")?);
     let vectors = vectors.map(GivenVectors::of).transpose()?;
     let payload = payload.map(|payload| Owner::of(payload, Some(false))).transpose()?;
-    let write = |turns: Source<'_>, tokenizer: Option<&str>| {
+    planned(history, session_id, role, summary, vectors.as_ref(), payload.as_ref(), |plan| written(history.py(), plan))
+}
+
+/// Return the bytes of `encode_snapshot` in pieces, so that vectors and payload need not be copied to be sent or written to a file.
+///
+/// Takes the arguments of `encode_snapshot`. What vectors and payload hold must stay as it is until the pieces were sent.
+///
+/// Returns:
+///     Buffers of bytes, at most five and none of them empty, for `socket.sendmsg`, `os.writev` or `StreamWriter.writelines`. Those of float32
+///     vectors in C order, and of the payload, are views of what was given.
+///
+/// Raises:
+///     CodecError, ArgumentError: as `encode_snapshot` does.
+///
+/// Cost: O(bytes but for those of vectors and payload).
+#[pyfunction]
+#[pyo3(
+    signature = (
+        history: "History | collections.abc.Iterable[dict[str, typing.Any]]",
+        *,
+        session_id: "str" = Name(None),
+        role: "str" = Name(None),
+        summary: "str | None" = None,
+        vectors: "numpy.typing.ArrayLike | None" = None,
+        payload: "typing_extensions.Buffer | None" = None
+    ) -> "list[memoryview]",
+    text_signature = "(history, *, session_id='', role='', summary=None, vectors=None, payload=None)"
+)]
+pub(crate) fn encode_snapshot_buffers<'py>(
+    history: &Bound<'py, PyAny>,
+    session_id: Name<'_, 'py>,
+    role: Name<'_, 'py>,
+    summary: Option<&Bound<'py, PyAny>>,
+    vectors: Option<&Bound<'py, PyAny>>,
+    payload: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = history.py();
+    let vectors = vectors.map(GivenVectors::of).transpose()?;
+    let held = payload.map(|payload| Owner::of(payload, Some(false))).transpose()?;
+    let (around, [to_vectors, to_payload]) =
+        planned(history, session_id, role, summary, vectors.as_ref(), held.as_ref(), |plan| written_around(py, plan))?;
+    let around = PyMemoryView::from(&around)?;
+    let piece = |from: usize, to: usize| around.get_item(PySlice::new(py, from.try_into()?, to.try_into()?, 1));
+    let mut pieces = vec![piece(0, to_vectors)?];
+    if let Some(vectors) = vectors {
+        pieces.push(PyMemoryView::from(&vectors.array)?.into_any());
+    }
+    pieces.push(piece(to_vectors, to_payload)?);
+    if let Some(payload) = payload {
+        pieces.push(PyMemoryView::from(payload)?.call_method1(intern!(py, "cast"), ("B",))?);
+    }
+    pieces.push(piece(to_payload, around.len()?)?);
+    pieces.retain(|piece| piece.len().is_ok_and(|len| len > 0));
+    Ok(pieces)
+}
+
+/// What `then` makes of the plan of a snapshot.
+fn planned<'py, T>(
+    history: &Bound<'py, PyAny>,
+    session_id: Name<'_, 'py>,
+    role: Name<'_, 'py>,
+    summary: Option<&Bound<'py, PyAny>>,
+    vectors: Option<&GivenVectors<'py>>,
+    payload: Option<&Owner>,
+    then: impl FnOnce(&codec::Plan<'_>) -> PyResult<T>,
+) -> PyResult<T> {
+    let (session_id, role, summary) =
+        (text(session_id.0.as_deref(), "session_id")?, text(role.0.as_deref(), "role")?, text(summary, "summary")?);
+    let plan = |turns: Source<'_>, tokenizer: Option<&str>| {
         let parts = SnapshotParts {
             session_id: session_id.filter(|text| !text.is_empty()),
             role: role.filter(|text| !text.is_empty()),
             tokenizer,
             turns,
             summary,
-            vectors: vectors.as_ref().map_or_else(Vectors::default, GivenVectors::vectors),
-            payload: payload.as_ref().map(Owner::bytes),
+            vectors: vectors.map_or_else(Vectors::default, GivenVectors::vectors),
+            payload: payload.map(Owner::bytes),
             created_ms: 0,
             updated_ms: 0,
         };
-        written(py, &codec::Plan::new(&parts).map_err(CoreError)?)
+        then(&codec::Plan::new(&parts).map_err(CoreError)?)
     };
     match history.cast::<History>() {
-        Ok(history) => history.get().with_turns(py, |turns, tokenizer| write(turns, Some(tokenizer))),
-        Err(_) => write(Source::Turns(&turns_of(history, &Texts::default())?), None),
+        Ok(history) => history.get().with_turns(history.py(), |turns, tokenizer| plan(turns, Some(tokenizer))),
+        Err(_) => plan(Source::Turns(&turns_of(history, &Texts::default())?), None),
     }
 }
 
@@ -266,13 +331,15 @@ impl Snapshot {
 }
 
 /// Vectors to be written: little-endian float32, one after another.
-struct GivenVectors {
+struct GivenVectors<'py> {
     dim: u32,
     numbers: Owner,
+    /// The same as an array of bytes.
+    array: Bound<'py, PyAny>,
 }
 
-impl GivenVectors {
-    fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+impl<'py> GivenVectors<'py> {
+    fn of(given: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = given.py();
         let wrong =
             |what: String| ArgumentError::new_err(format!("vectors {what}; it must be float32, shape (n, dim)"));
@@ -285,7 +352,7 @@ impl GivenVectors {
         };
         let dim = u32::try_from(dim).map_err(|_| wrong(format!("has {dim} numbers a row")))?;
         let bytes = array.call_method1(intern!(py, "reshape"), (-1,))?.call_method1(intern!(py, "view"), ("u1",))?;
-        Ok(Self { dim, numbers: Owner::of(&bytes, Some(false))? })
+        Ok(Self { dim, numbers: Owner::of(&bytes, Some(false))?, array: bytes })
     }
 
     fn vectors(&self) -> Vectors<'_> {

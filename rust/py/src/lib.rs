@@ -51,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use crate::cache::VectorCache;
     #[pymodule_export]
-    use crate::codec::{Snapshot, encode_snapshot, open_snapshot};
+    use crate::codec::{Snapshot, encode_snapshot, encode_snapshot_buffers, open_snapshot};
     #[pymodule_export]
     use crate::entry::{Entry, Hit};
     #[pymodule_export]

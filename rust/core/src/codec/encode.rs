@@ -166,8 +166,9 @@ impl<'a> TurnParts<'a> {
     #[inline]
     fn only_text(&self) -> Option<&'a str> {
         let Self { text, parts, name, refusal, tool_call_id, extra, time_ms, nulls, .. } = self;
-        let has_more = parts.is_some() | name.is_some() | refusal.is_some() | tool_call_id.is_some() | extra.is_some();
-        text.filter(|_| !has_more & (*time_ms == 0) & (*nulls == 0))
+        let has_more =
+            parts.is_some() || name.is_some() || refusal.is_some() || tool_call_id.is_some() || extra.is_some();
+        text.filter(|_| !has_more && *time_ms == 0 && *nulls == 0)
     }
 
     /// In the order in which they lie.

@@ -68,6 +68,7 @@ pub(super) fn offsets_len(n: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct Pen<'o, B> {
     rest: &'o mut [B],
+    /// Where all ends, bytes that were passed over included.
     end: usize,
     has_overrun: bool,
 }
@@ -208,6 +209,11 @@ impl<'o, B: Byte> Pen<'o, B> {
             *last = [B::of(0); 4];
         }
         B::copy(&mut padded[..bytes.len()], bytes);
+    }
+
+    /// Passes over bytes that are written elsewhere.
+    pub(super) fn skip(&mut self, len: usize) {
+        self.end += len;
     }
 
     /// Zeros up to byte `at`.

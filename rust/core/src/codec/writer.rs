@@ -83,14 +83,34 @@ impl<'p> Plan<'p> {
     /// # Errors
     /// [`Error::Codec`] if `out` is not of [`Plan::len`] bytes.
     pub fn write<B: Byte>(&self, out: &mut [B]) -> Result<()> {
-        let wrong = Error::Codec(format!("out has {} bytes, the snapshot needs {}", out.len(), self.len));
-        if out.len() != self.len {
+        self.write_to(out, self.len, true)
+    }
+
+    /// Bytes of the snapshot without those of vectors and payload.
+    pub fn len_around(&self) -> usize {
+        self.len - self.parts.vectors.bytes.len() - self.parts.payload.map_or(0, <[u8]>::len)
+    }
+
+    /// Writes the snapshot but for the bytes of vectors and payload; the places in `out` before which those belong.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if `out` is not of [`Plan::len_around`] bytes.
+    pub fn write_around<B: Byte>(&self, out: &mut [B]) -> Result<[usize; 2]> {
+        self.write_to(out, self.len_around(), false)?;
+        let Places { vectors, payload, .. } = Places::new(self.parts, self.root.span(HEADER).1);
+        let vectors_len = self.parts.vectors.bytes.len();
+        Ok([vectors + if vectors_len > 0 { 4 } else { 0 }, payload + 4 - vectors_len].map(|place| place.min(out.len())))
+    }
+
+    fn write_to<B: Byte>(&self, out: &mut [B], len: usize, is_whole: bool) -> Result<()> {
+        let wrong = Error::Codec(format!("out has {} bytes, the snapshot needs {len}", out.len()));
+        if out.len() != len {
             return Err(wrong);
         }
         let mut pen = Pen::new(out);
         pen.offset(self.root.span(HEADER).0);
         pen.put(IDENTIFIER);
-        self.write_root(&mut pen);
+        self.write_root(&mut pen, is_whole);
         if has_turns(self.parts) {
             self.write_tables(&mut pen);
             match self.parts.turns {
@@ -108,11 +128,20 @@ impl<'p> Plan<'p> {
         if pen.is_done() { Ok(()) } else { Err(wrong) }
     }
 
-    /// Writes the root table and what it refers to, but for the turns.
-    fn write_root<B: Byte>(&self, pen: &mut Pen<'_, B>) {
+    /// Writes the root table and what it refers to, but for the turns, and unless it is to be whole for the bytes of vectors and payload.
+    fn write_root<B: Byte>(&self, pen: &mut Pen<'_, B>, is_whole: bool) {
         let (parts, vectors) = (self.parts, self.parts.vectors);
         let (_, end) = pen.table(self.root);
         let places = Places::new(parts, end);
+        let bytes = |pen: &mut Pen<'_, B>, bytes: &[u8]| {
+            let n_zeros = bytes.len().next_multiple_of(4) - bytes.len();
+            if is_whole {
+                pen.padded(bytes, bytes.len() + n_zeros);
+            } else {
+                pen.skip(bytes.len());
+                pen.zeros_to(pen.at() + n_zeros);
+            }
+        };
         pen.number(parts.created_ms);
         pen.number(parts.updated_ms);
         pen.text_offsets(&root_texts(parts), end);
@@ -132,11 +161,11 @@ impl<'p> Plan<'p> {
         if !vectors.bytes.is_empty() {
             pen.zeros_to(places.vectors);
             pen.u32(vectors.bytes.len() / NUMBER);
-            pen.padded(vectors.bytes, vectors.bytes.len());
+            bytes(pen, vectors.bytes);
         }
         if let Some(payload) = parts.payload {
             pen.u32(payload.len());
-            pen.padded(payload, payload.len().next_multiple_of(4));
+            bytes(pen, payload);
         }
         pen.zeros_to(places.turns);
     }
