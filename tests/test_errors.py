@@ -30,6 +30,7 @@ CAUGHT_AS: dict[str, type[Exception]] = {
     "BudgetError": ValueError,
     "CacheError": ValueError,
     "CodecError": ValueError,
+    "DeadlineExceeded": TimeoutError,
     "MessageError": ValueError,
     "TokenizerError": ValueError,
     "MissingExtraError": ImportError,

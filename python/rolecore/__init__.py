@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from rolecore.cache import SemanticCache as SemanticCache
     from rolecore.cached_embedder import CachedEmbedder as CachedEmbedder
     from rolecore.context import fit as fit
+    from rolecore.context_keys import TENANT as TENANT
+    from rolecore.context_keys import TRACE_ID as TRACE_ID
+    from rolecore.context_keys import USER_ID as USER_ID
+    from rolecore.context_keys import ContextKey as ContextKey
+    from rolecore.deadlines import deadline as deadline
     from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
     from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from rolecore.errors import AdapterError as AdapterError
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from rolecore.errors import BudgetError as BudgetError
     from rolecore.errors import CacheError as CacheError
     from rolecore.errors import CodecError as CodecError
+    from rolecore.errors import DeadlineExceeded as DeadlineExceeded
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
     from rolecore.errors import RateLimitError as RateLimitError
@@ -95,6 +101,12 @@ _HOME = {
     "OpenAIEmbedder": "embedders.openai",
     "FaissIndex": "index",
     "VectorIndex": "index",
+    "ContextKey": "context_keys",
+    "TENANT": "context_keys",
+    "TRACE_ID": "context_keys",
+    "USER_ID": "context_keys",
+    "deadline": "deadlines",
+    "DeadlineExceeded": "errors",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME

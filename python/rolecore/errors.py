@@ -96,3 +96,7 @@ class APIStatusError(AdapterError):
 
 class RateLimitError(APIStatusError):
     """A service wants fewer requests, or more money: HTTP status 429."""
+
+
+class DeadlineExceeded(RolecoreError, TimeoutError):  # noqa: N818  as gRPC names it
+    """The time that `rolecore.deadline` allows is over; what had been sent by then may have been done or not."""
