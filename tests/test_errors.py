@@ -32,6 +32,10 @@ CAUGHT_AS: dict[str, type[Exception]] = {
     "CodecError": ValueError,
     "DeadlineExceeded": TimeoutError,
     "MessageError": ValueError,
+    "QuotaError": errors.StoreError,
+    "SessionConflict": errors.StoreError,
+    "SessionNotFound": LookupError,
+    "StoreError": errors.RolecoreError,
     "TokenizerError": ValueError,
     "MissingExtraError": ImportError,
 }
@@ -40,7 +44,9 @@ MADE_OF: dict[str, tuple[Any, ...]] = {
     "APIStatusError": ("answered 503", 503),
     "BudgetError": ("too small", 7, 5),
     "MessageError": ("no role", 3),
+    "QuotaError": ("too much", 7, 5),
     "RateLimitError": ("answered 429", 429, 2.5),
+    "SessionConflict": ("written meanwhile", 2, 3),
 }
 
 # One call for each variant of the core's error that ends in it.

@@ -48,13 +48,22 @@ if TYPE_CHECKING:
     from rolecore.errors import DeadlineExceeded as DeadlineExceeded
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
+    from rolecore.errors import QuotaError as QuotaError
     from rolecore.errors import RateLimitError as RateLimitError
     from rolecore.errors import RolecoreError as RolecoreError
+    from rolecore.errors import SessionConflict as SessionConflict
+    from rolecore.errors import SessionNotFound as SessionNotFound
+    from rolecore.errors import StoreError as StoreError
     from rolecore.errors import TokenizerError as TokenizerError
     from rolecore.index import FaissIndex as FaissIndex
     from rolecore.index import VectorIndex as VectorIndex
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
+    from rolecore.stores import open_store as open_store
+    from rolecore.stores.protocol import SessionRecord as SessionRecord
+    from rolecore.stores.protocol import SessionStore as SessionStore
+    from rolecore.stores.protocol import SupportsQuota as SupportsQuota
+    from rolecore.stores.protocol import SupportsTTL as SupportsTTL
     from rolecore.types import Embedder as Embedder
 
     __version__: str
@@ -107,6 +116,15 @@ _HOME = {
     "USER_ID": "context_keys",
     "deadline": "deadlines",
     "DeadlineExceeded": "errors",
+    "QuotaError": "errors",
+    "SessionConflict": "errors",
+    "SessionNotFound": "errors",
+    "StoreError": "errors",
+    "SessionRecord": "stores.protocol",
+    "SessionStore": "stores.protocol",
+    "SupportsQuota": "stores.protocol",
+    "SupportsTTL": "stores.protocol",
+    "open_store": "stores",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME

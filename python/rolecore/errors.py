@@ -100,3 +100,49 @@ class RateLimitError(APIStatusError):
 
 class DeadlineExceeded(RolecoreError, TimeoutError):  # noqa: N818  as gRPC names it
     """The time that `rolecore.deadline` allows is over; what had been sent by then may have been done or not."""
+
+
+class StoreError(RolecoreError):
+    """A store is closed, damaged, out of reach, or cannot do what it is asked."""
+
+
+class SessionNotFound(StoreError, LookupError):  # noqa: N818  says what is, as LookupError's readers expect
+    """The tenant has no session of that id."""
+
+
+class SessionConflict(StoreError):  # noqa: N818  says what is
+    """A session is not at the version that the writer expected: another has written to it.
+
+    Attributes:
+        expected: the version that was expected.
+        actual: the version it has, 0 for a session that does not exist.
+    """
+
+    def __init__(self, message: str, expected: int, actual: int) -> None:
+        """Keep the numbers beside the message."""
+        super().__init__(message)
+        self.expected = expected
+        self.actual = actual
+
+    def __reduce__(self) -> tuple[type[SessionConflict], tuple[str, int, int]]:
+        """Pickle with the numbers, so that they survive a process pool."""
+        return type(self), (str(self), self.expected, self.actual)
+
+
+class QuotaError(StoreError):
+    """A tenant's sessions would take more bytes than a store allows each tenant.
+
+    Attributes:
+        needed: bytes they would take.
+        quota: bytes that are allowed.
+    """
+
+    def __init__(self, message: str, needed: int, quota: int) -> None:
+        """Keep the numbers beside the message."""
+        super().__init__(message)
+        self.needed = needed
+        self.quota = quota
+
+    def __reduce__(self) -> tuple[type[QuotaError], tuple[str, int, int]]:
+        """Pickle with the numbers, so that they survive a process pool."""
+        return type(self), (str(self), self.needed, self.quota)
