@@ -19,11 +19,23 @@ from rolecore.errors import (
 )
 from rolecore.stores import wire
 from rolecore.stores.protocol import SupportsQuota, SupportsTTL
+from rolecore.virtual_loop import VirtualLoop, run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from rolecore.stores.protocol import SessionStore
+
+__all__ = [
+    "FORGED_IDS",
+    "ODD_TEXTS",
+    "REFUSED_MESSAGES",
+    "SessionStoreContract",
+    "VirtualLoop",
+    "message",
+    "raising",
+    "run_virtual",
+]
 
 Message: TypeAlias = dict[str, Any]
 
