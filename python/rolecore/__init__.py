@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rolecore.deadlines import deadline as deadline
     from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
     from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
+    from rolecore.errors import ActorStopped as ActorStopped
     from rolecore.errors import AdapterError as AdapterError
     from rolecore.errors import APIConnectionError as APIConnectionError
     from rolecore.errors import APIStatusError as APIStatusError
@@ -46,12 +47,16 @@ if TYPE_CHECKING:
     from rolecore.errors import CacheError as CacheError
     from rolecore.errors import CodecError as CodecError
     from rolecore.errors import DeadlineExceeded as DeadlineExceeded
+    from rolecore.errors import MailboxFull as MailboxFull
+    from rolecore.errors import MessageDropped as MessageDropped
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
     from rolecore.errors import QuotaError as QuotaError
     from rolecore.errors import RateLimitError as RateLimitError
     from rolecore.errors import RolecoreError as RolecoreError
     from rolecore.errors import SessionConflict as SessionConflict
+    from rolecore.errors import SessionError as SessionError
+    from rolecore.errors import SessionExpired as SessionExpired
     from rolecore.errors import SessionNotFound as SessionNotFound
     from rolecore.errors import StoreError as StoreError
     from rolecore.errors import TokenizerError as TokenizerError
@@ -59,6 +64,11 @@ if TYPE_CHECKING:
     from rolecore.index import VectorIndex as VectorIndex
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
+    from rolecore.sessions.actor import RoleActor as RoleActor
+    from rolecore.sessions.session import RoleSession as RoleSession
+    from rolecore.sessions.session import State as State
+    from rolecore.sessions.supervisor import Supervisor as Supervisor
+    from rolecore.sessions.threads import SupervisorThread as SupervisorThread
     from rolecore.stores import open_store as open_store
     from rolecore.stores.protocol import SessionRecord as SessionRecord
     from rolecore.stores.protocol import SessionStore as SessionStore
@@ -125,6 +135,16 @@ _HOME = {
     "SupportsQuota": "stores.protocol",
     "SupportsTTL": "stores.protocol",
     "open_store": "stores",
+    "ActorStopped": "errors",
+    "MailboxFull": "errors",
+    "MessageDropped": "errors",
+    "SessionError": "errors",
+    "SessionExpired": "errors",
+    "RoleActor": "sessions.actor",
+    "RoleSession": "sessions.session",
+    "State": "sessions.session",
+    "Supervisor": "sessions.supervisor",
+    "SupervisorThread": "sessions.threads",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME

@@ -146,3 +146,23 @@ class QuotaError(StoreError):
     def __reduce__(self) -> tuple[type[QuotaError], tuple[str, int, int]]:
         """Pickle with the numbers, so that they survive a process pool."""
         return type(self), (str(self), self.needed, self.quota)
+
+
+class SessionError(RolecoreError):
+    """A role session or its actor cannot do what it is asked; what was acknowledged is in the store."""
+
+
+class SessionExpired(SessionError):  # noqa: N818  says what is
+    """The session has expired: whoever held it was silent too long. Its turns are in the store; start or revive it."""
+
+
+class MailboxFull(SessionError):  # noqa: N818  says what is
+    """A session's mailbox has no room and rejects; the message was not taken and nothing was done with it."""
+
+
+class MessageDropped(SessionError):  # noqa: N818  says what is
+    """A newer message took the place of this one in a full mailbox; nothing was done with it."""
+
+
+class ActorStopped(SessionError):  # noqa: N818  says what is
+    """A session's actor was stopped: a message not begun was left alone, one begun may have been stored or not."""
