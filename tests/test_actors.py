@@ -504,6 +504,18 @@ def test_stop_at_its_deadline_tells_all_that_wait() -> None:
     run(test, mailbox_size=1)
 
 
+def test_loop_that_ends_leaves_no_task_behind() -> None:
+    desk = Desk()
+
+    async def main() -> list[asyncio.Future[Any]]:
+        actor = rolecore.RoleActor(RoleSession("support"), desk, store=MemoryStore())
+        return [await actor.post(message(str(i))) for i in range(3)]
+
+    answers = asyncio.run(main())
+    assert [type(answer.exception()) for answer in answers] == [rolecore.ActorStopped] * 3
+    assert len(desk.handled) <= 1
+
+
 def test_stop_does_not_wait_out_a_back_off_beyond_its_deadline() -> None:
     async def test(actor: rolecore.RoleActor, desk: Desk, store: Store) -> None:  # noqa: ARG001
         with pytest.raises(ZeroDivisionError):

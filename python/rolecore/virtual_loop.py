@@ -85,8 +85,10 @@ def run_virtual(main: Coroutine[Any, Any, T], *, seed: int) -> T:
     loop = VirtualLoop(seed)
     try:
         with deadlines.use_clock(loop.time):
-            result = loop.run_until_complete(main)
-            loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
+            try:
+                result = loop.run_until_complete(main)
+            finally:
+                loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
         if loop.reported:
             raise loop.reported[0].get("exception") or RuntimeError(loop.reported[0]["message"])  # noqa: TRY301
     except BaseException as error:

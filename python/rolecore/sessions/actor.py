@@ -176,10 +176,7 @@ class RoleActor:
         except TimeoutError:
             pass
         finally:
-            self._mailbox.stop(stopped)
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._halt()
             if self._task is not None:
                 self._task.cancel()
 
@@ -217,12 +214,22 @@ class RoleActor:
         if self._on_idle is not None:
             self._on_idle(self)
 
+    def _halt(self) -> None:
+        self._is_stopping = True
+        self._mailbox.stop(stopped)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def _run(self, letter: Letter) -> None:
         try:
             async with _within("send"):
                 reply = await self._turn(letter.message)
         except asyncio.CancelledError:
             letter.fail(stopped())
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # not by the handler itself: the loop ends, or `stop` was called
+                self._halt()
         except Exception as error:  # noqa: BLE001  all of them are the sender's
             letter.fail(error)
         else:

@@ -83,6 +83,8 @@ class Supervisor:
         {'role': 'assistant', 'content': '2 before'}
     """
 
+    _session_class = RoleSession
+
     def __init__(
         self,
         handler: Handler,
@@ -152,7 +154,7 @@ class Supervisor:
         """
         if self._is_closed:
             raise stopped()
-        session = RoleSession(
+        session = self._session_class(
             role_id, session_id=session_id, tenant=tenant, timeout_s=timeout_s, heartbeat_s=heartbeat_s
         )
         there = self._tenants.setdefault(tenant, _Tenant())
