@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache bench-codec check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
+.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache bench-codec bench-stores check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -59,6 +59,13 @@ bench-cache: .venv-bench/.cache-peers ## only the vector cache, with more peers:
 bench-codec: .venv-bench/.codec-peers ## only the codecs, with their peers, and the tables of docs/codecs.md; minutes
 	@mkdir -p target && .venv-bench/bin/python -m pytest benches/python/bench_codec*.py --ratios=target/codec-ratios.json; bars=$$?; \
 	.venv-bench/bin/python benches/python/codec_table.py target/codec-ratios.json && exit $$bars
+
+SESSIONS ?= 100000
+RATE ?= 10000
+
+bench-stores: .venv/.built ## idle sessions, messages a second, waking, and fleets on virtual time: make bench-stores [SESSIONS=100000] [RATE=10000] [SECONDS=60]
+	@$(PY) benches/python/stores_sessions.py --sessions $(SESSIONS) --rate $(RATE) --seconds $(SECONDS)
+	@$(PY) benches/python/stores_simulation.py --sessions $(SESSIONS)
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)

@@ -287,7 +287,8 @@ class RoleSession:
             except MessageError:  # the store has it all the same
                 self._tail, self._history = [*self._history.to_messages(), *new], None
         self.version += len(new)
-        self.nbytes += sum(map(_size, new))
+        for message in new:
+            self.nbytes += _size(message)
 
     def _move(self, event: Event) -> None:
         state = TRANSITIONS[self.state, event]
@@ -329,4 +330,7 @@ def _read_period(value: Any, name: str) -> float:  # noqa: ANN401  any argument
 
 def _size(message: dict[str, Any]) -> int:
     """Return about how many bytes a message takes: what it takes in a snapshot, without encoding it."""
-    return 50 + sum(len(value) if isinstance(value, str) else len(repr(value)) for value in message.values())
+    n_bytes = 50
+    for value in message.values():
+        n_bytes += len(value) if isinstance(value, str) else len(repr(value))
+    return n_bytes
