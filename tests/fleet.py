@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import rolecore
 from rolecore import deadlines
 from rolecore.memory import Memory
-from rolecore.sessions.session import State
+from rolecore.sessions.session import SessionState
 from rolecore.stores.memory import MemoryStore
 from rolecore.testing import message, run_virtual
 
@@ -46,10 +46,10 @@ NOT_STORED = {
 # What says that it may be there or not.
 UNKNOWN = {"DeadlineExceeded", "StoreError", "ActorStopped", "cancelled", "process died"}
 REACHED_FROM = {
-    State.INIT: set(State),
-    State.ACTIVE: {State.ACTIVE, State.PAUSED, State.EXPIRED},
-    State.PAUSED: {State.ACTIVE, State.PAUSED, State.EXPIRED},
-    State.EXPIRED: {State.EXPIRED},
+    SessionState.INIT: set(SessionState),
+    SessionState.ACTIVE: {SessionState.ACTIVE, SessionState.PAUSED, SessionState.EXPIRED},
+    SessionState.PAUSED: {SessionState.ACTIVE, SessionState.PAUSED, SessionState.EXPIRED},
+    SessionState.EXPIRED: {SessionState.EXPIRED},
 }
 
 
@@ -166,7 +166,7 @@ class Fleet:
         self.answers: list[asyncio.Future[Any]] = []
         self._acknowledged: dict[str, set[str]] = {}
         self._hash = hashlib.blake2b(digest_size=16)
-        self._states: dict[rolecore.RoleSession, State] = {}
+        self._states: dict[rolecore.RoleSession, SessionState] = {}
         self._calls: dict[asyncio.Task[Any], None] = {}
         self._late: dict[asyncio.Task[Any], None] = {}
 
@@ -216,7 +216,7 @@ class Fleet:
         self.note(f"handle {text}")
         self.check(text not in self.handled, f"{text} was handled twice")
         self.check(key not in self.at_work, f"{text} was handled beside another of its session")
-        self.check(session.state is State.ACTIVE, f"{text} was handled in {session.state}")
+        self.check(session.state is SessionState.ACTIVE, f"{text} was handled in {session.state}")
         self.handled.add(text)
         self.at_work.add(key)
         try:
@@ -304,14 +304,14 @@ class Fleet:
             counted = sum(session.counted_bytes for session in there.sessions.values())
             self.check(there.nbytes == counted, f"{there.nbytes} bytes are counted, they are {counted}")
             for session in there.sessions.values():
-                before = self._states.get(session, State.INIT)
+                before = self._states.get(session, SessionState.INIT)
                 self.check(session.state in REACHED_FROM[before], f"from {before} to {session.state}")
                 self._states[session] = session.state
                 is_at_work = session in self.roles._actors
                 self.check(is_at_work or session.counted_bytes == session.nbytes, "a session's bytes are miscounted")
-                if session.state is not State.ACTIVE:
+                if session.state is not SessionState.ACTIVE:
                     self.check(session._history is None, f"{session.state} with a History")
-                if session.state is State.PAUSED:
+                if session.state is SessionState.PAUSED:
                     self.check(session._tail is None, "PAUSED with more than a snapshot")
                     self.check(session.session_id not in self.at_work, "PAUSED at work")
         for actor in self.roles._actors.values():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rolecore
 from rolecore import deadlines
-from rolecore.sessions.session import RoleSession, State
+from rolecore.sessions.session import RoleSession, SessionState
 from rolecore.stores.memory import MemoryStore
 from rolecore.testing import message, run_virtual
 
@@ -116,7 +116,7 @@ def test_answer_comes_when_the_store_has_the_turn() -> None:
         assert texts((await store.load("s", tenant="acme")).messages) == ["a", "a after 0"]
         assert await actor.send(message("b")) == answer("b", 2)
         assert actor.session.version == 4
-        assert actor.session.state is State.ACTIVE
+        assert actor.session.state is SessionState.ACTIVE
         assert not actor.is_busy
         assert desk.handled == ["a", "b"]
 
@@ -467,7 +467,7 @@ def test_expired_session_is_refused_and_what_waits_too() -> None:
             await second
         assert desk.handled == ["first"]
         assert (await store.load("s", tenant="acme")).version == 2
-        assert (actor.session.nbytes, actor.session.state) == (0, State.EXPIRED)
+        assert (actor.session.nbytes, actor.session.state) == (0, SessionState.EXPIRED)
 
     run(test)
 

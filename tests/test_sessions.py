@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rolecore
-from rolecore.sessions.session import MISSED_BEATS, TRANSITIONS, Event, RoleSession, State
+from rolecore.sessions.session import MISSED_BEATS, TRANSITIONS, Event, RoleSession, SessionState
 from rolecore.testing import ODD_TEXTS, message
 
 
-def naive(state: State, event: Event) -> State | None:
+def naive(state: SessionState, event: Event) -> SessionState | None:
     """What each event leads to, written another way than the table: by rules, not by pairs."""
     if state == "expired":
-        return None if event in {"message", "heartbeat"} else State.EXPIRED
+        return None if event in {"message", "heartbeat"} else SessionState.EXPIRED
     if event == "lapse":
-        return State.EXPIRED
+        return SessionState.EXPIRED
     if event == "message":
-        return State.ACTIVE
+        return SessionState.ACTIVE
     if event == "idle" and state == "active":
-        return State.PAUSED
+        return SessionState.PAUSED
     return state
 
 
@@ -40,14 +40,14 @@ def fire(session: RoleSession, event: Event) -> None:
 
 
 def test_table_decides_every_pair_as_the_model_does() -> None:
-    expected = {(state, event): naive(state, event) for state, event in product(State, Event)}
+    expected = {(state, event): naive(state, event) for state, event in product(SessionState, Event)}
     assert expected == TRANSITIONS
 
 
 @given(events=st.lists(st.sampled_from(Event), max_size=30))
 def test_session_moves_along_the_table(events: list[Event]) -> None:
     session = RoleSession("support")
-    state = State.INIT
+    state = SessionState.INIT
     for event in events:
         expected = naive(state, event)
         if expected is None:
@@ -57,9 +57,9 @@ def test_session_moves_along_the_table(events: list[Event]) -> None:
             fire(session, event)
             state = expected
         assert session.state is state
-        if state is not State.ACTIVE:
+        if state is not SessionState.ACTIVE:
             assert session._history is None
-        if state is not State.EXPIRED:
+        if state is not SessionState.EXPIRED:
             assert session.messages == []
 
 

@@ -17,7 +17,7 @@ from fleet import MAILBOX_SIZE, Fleet, Line, Report, Violation
 
 import rolecore
 from rolecore.sessions.mailbox import Letter, Mailbox
-from rolecore.sessions.session import Event, State
+from rolecore.sessions.session import Event, SessionState
 
 if TYPE_CHECKING:
     from rolecore.sessions.actor import Message
@@ -188,7 +188,7 @@ class Undead(rolecore.RoleSession):
     __slots__ = ()
 
     def touch(self, loop_time: float, wall_time: float) -> None:
-        self.state = State.ACTIVE
+        self.state = SessionState.ACTIVE
         super().touch(loop_time, wall_time)
 
 

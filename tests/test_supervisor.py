@@ -12,7 +12,7 @@ import pytest
 import rolecore
 from rolecore import deadlines
 from rolecore.memory import Memory
-from rolecore.sessions.session import State
+from rolecore.sessions.session import SessionState
 from rolecore.sessions.threads import SupervisorThread
 from rolecore.stores.memory import MemoryStore
 from rolecore.testing import message, run_virtual
@@ -50,7 +50,7 @@ def run(test: Callable[[rolecore.Supervisor, MemoryStore], Awaitable[None]], **o
     run_virtual(main(), seed=1)
 
 
-def state(session: rolecore.RoleSession) -> State:
+def state(session: rolecore.RoleSession) -> SessionState:
     return session.state  # mypy would take it for what it was last compared with
 
 
@@ -104,19 +104,19 @@ def test_start_of_one_that_is_held_is_refused() -> None:
 def test_idle_session_pauses_when_its_time_is_over_and_wakes_with_its_context() -> None:
     async def test(roles: rolecore.Supervisor, store: MemoryStore) -> None:  # noqa: ARG001
         session = roles.start("support", timeout_s=300)
-        assert state(session) is State.INIT
+        assert state(session) is SessionState.INIT
         await asyncio.sleep(1000)
-        assert state(session) is State.INIT
+        assert state(session) is SessionState.INIT
         for _ in range(3):
             await roles.send(session.session_id, message("a"))
             await asyncio.sleep(299)
-            assert state(session) is State.ACTIVE
+            assert state(session) is SessionState.ACTIVE
         await asyncio.sleep(2)
-        assert state(session) is State.PAUSED
+        assert state(session) is SessionState.PAUSED
         assert session._history is None
         reply = await roles.send(session.session_id, message("b"))
         assert reply["content"] == "b after 6"
-        assert state(session) is State.ACTIVE
+        assert state(session) is SessionState.ACTIVE
 
     run(test)
 
@@ -126,15 +126,15 @@ def test_session_at_work_is_neither_paused_nor_expired() -> None:
         session = roles.start("support", timeout_s=10, heartbeat_s=10)
         task = asyncio.ensure_future(roles.send(session.session_id, message("slow")))
         await asyncio.sleep(500)
-        assert state(session) is State.ACTIVE
+        assert state(session) is SessionState.ACTIVE
         assert not roles.pause(session.session_id)
         with pytest.raises(rolecore.SessionError, match="at work"):
             roles.forget(session.session_id)
         assert (await task)["content"] == "slow after 0"
         await asyncio.sleep(20)
-        assert state(session) is State.PAUSED
+        assert state(session) is SessionState.PAUSED
         await asyncio.sleep(30)
-        assert state(session) is State.EXPIRED
+        assert state(session) is SessionState.EXPIRED
 
     run(test)
 
@@ -149,7 +149,7 @@ def test_idle_sessions_have_no_task_and_no_timer_of_their_own() -> None:
         assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 1
         assert roles._actors == {}
         await asyncio.sleep(20)
-        assert {session.state for session in roles._tenants[""].sessions.values()} == {State.PAUSED}
+        assert {session.state for session in roles._tenants[""].sessions.values()} == {SessionState.PAUSED}
         assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
         assert roles._due == []
 
@@ -183,10 +183,10 @@ def test_three_missed_heartbeats_expire_and_free() -> None:
         for _ in range(20):
             await asyncio.sleep(9)
             session.heartbeat()
-        assert state(session) is State.ACTIVE
-        assert state(silent) is State.EXPIRED
+        assert state(session) is SessionState.ACTIVE
+        assert state(silent) is SessionState.EXPIRED
         await asyncio.sleep(50)
-        assert state(session) is State.EXPIRED
+        assert state(session) is SessionState.EXPIRED
         assert held(roles) == []
         assert roles._tenants[""].nbytes == 0
         with pytest.raises(rolecore.SessionExpired):
@@ -227,6 +227,19 @@ def test_expired_session_is_forgotten_in_the_end() -> None:
     run(test, keep_expired_s=100)
 
 
+def test_session_expired_by_hand_is_no_longer_counted() -> None:
+    async def test(roles: rolecore.Supervisor, store: MemoryStore) -> None:  # noqa: ARG001
+        for name in ("s", "t"):
+            roles.start("support", session_id=name, timeout_s=10)
+            await roles.send(name, message("a"))
+        roles.find("s").expire()
+        await asyncio.sleep(20)
+        assert len(roles) == 1
+        assert roles._tenants[""].nbytes == roles.find("t").nbytes
+
+    run(test)
+
+
 def test_forgotten_session_tells_whoever_still_holds_it() -> None:
     async def test(roles: rolecore.Supervisor, store: MemoryStore) -> None:
         session = roles.start("support", session_id="s")
@@ -251,7 +264,7 @@ def test_new_process_revives_from_the_store() -> None:
                     *(roles.revive("support", "s", tenant="acme", timeout_s=7) for _ in range(2))
                 )
                 assert first is second is await roles.revive("support", "s", tenant="acme")
-                assert (first.version, first.timeout_s, first.state) == (2, 7, State.INIT)
+                assert (first.version, first.timeout_s, first.state) == (2, 7, SessionState.INIT)
                 assert (await roles.send("s", message("b"), tenant="acme"))["content"] == "b after 2"
 
     run_virtual(main(), seed=1)
@@ -283,7 +296,7 @@ def test_tenant_over_its_quotas_watermark_gives_way_longest_unused_first() -> No
         assert roles._tenants["a"].nbytes <= 8000
         assert held(roles, "b") == ["0"]
         gone = roles.find("1", tenant="a")
-        assert (gone.state, gone.is_loaded) == (State.PAUSED, False)
+        assert (gone.state, gone.is_loaded) == (SessionState.PAUSED, False)
         assert (await roles.send("1", message("again"), tenant="a"))["content"] == "again after 2"
 
     run(test, tenant_quota_bytes=10_000)
@@ -370,7 +383,7 @@ def test_deadline_of_a_sender_does_not_leak_into_timers() -> None:
         with rolecore.deadline(5):
             await roles.send(session.session_id, message("a"))
         await asyncio.sleep(20)
-        assert state(session) is State.PAUSED
+        assert state(session) is SessionState.PAUSED
 
     run(test)
 
@@ -384,7 +397,7 @@ def test_wall_clock_that_steps_moves_no_timer() -> None:
             wall[0] += step
             await roles.send(session.session_id, message("a"))
             await asyncio.sleep(200)
-            assert (session.state, session.last_active) == (State.ACTIVE, wall[0])
+            assert (session.state, session.last_active) == (SessionState.ACTIVE, wall[0])
 
     run(test, clock=lambda: wall[0])
 

@@ -30,25 +30,11 @@ from random import Random
 from typing import Any
 
 import rolecore
-from rolecore.sessions.session import State
+from rolecore.sessions.session import SessionState
 
-WORDS = tuple(
-    [
-        "the",
-        "invoice",
-        "parcel",
-        "arrived",
-        "broken",
-        "please",
-        "refund",
-        "order",
-        "Lyon",
-        "warehouse",
-        "says",
-        "tomorrow",
-        "again",
-        "number",
-    ]
+WORDS = (
+    *("the", "invoice", "parcel", "arrived", "broken", "please", "refund"),
+    *("order", "Lyon", "warehouse", "says", "tomorrow", "again", "number"),
 )
 MUST_BYTES, AIM_BYTES = 4096, 1024
 MUST_WAKE_MS, AIM_WAKE_MS = 5.0, 1.0
@@ -87,7 +73,7 @@ async def idle(n: int, seed: int, read: Any) -> tuple[float, float, float]:
             session = roles.start("support")
             await roles.send(session.session_id, {"role": "user", "content": text(rng, 100)})
             roles.pause(session.session_id)
-            assert session.state is State.PAUSED
+            assert session.state is SessionState.PAUSED
 
     async with rolecore.Supervisor(handler, store=any_store) as roles:
         await hold(roles, 1000)  # what is made once is made by now

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from rolecore.memory import MemoryProbe as MemoryProbe
     from rolecore.sessions.actor import RoleActor as RoleActor
     from rolecore.sessions.session import RoleSession as RoleSession
-    from rolecore.sessions.session import State as State
+    from rolecore.sessions.session import SessionState as SessionState
     from rolecore.sessions.supervisor import Supervisor as Supervisor
     from rolecore.sessions.threads import SupervisorThread as SupervisorThread
     from rolecore.stores import open_store as open_store
@@ -142,7 +142,7 @@ _HOME = {
     "SessionExpired": "errors",
     "RoleActor": "sessions.actor",
     "RoleSession": "sessions.session",
-    "State": "sessions.session",
+    "SessionState": "sessions.session",
     "Supervisor": "sessions.supervisor",
     "SupervisorThread": "sessions.threads",
 }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MISSED_BEATS = 3  # in a row, until nobody is taken to hold the session any more
 
 
-class State(StrEnum):
+class SessionState(StrEnum):
     """Where a session stands. INIT: no message yet; ACTIVE: in use; PAUSED: idle; EXPIRED: nobody holds it any more."""
 
     INIT = "init"
@@ -41,23 +41,23 @@ class Event(StrEnum):
 
 
 # Where each event leads from each state; None: SessionExpired, so that whoever holds on learns of it.
-TRANSITIONS: dict[tuple[State, Event], State | None] = {
-    (State.INIT, Event.MESSAGE): State.ACTIVE,
-    (State.INIT, Event.IDLE): State.INIT,
-    (State.INIT, Event.HEARTBEAT): State.INIT,
-    (State.INIT, Event.LAPSE): State.EXPIRED,
-    (State.ACTIVE, Event.MESSAGE): State.ACTIVE,
-    (State.ACTIVE, Event.IDLE): State.PAUSED,
-    (State.ACTIVE, Event.HEARTBEAT): State.ACTIVE,
-    (State.ACTIVE, Event.LAPSE): State.EXPIRED,
-    (State.PAUSED, Event.MESSAGE): State.ACTIVE,
-    (State.PAUSED, Event.IDLE): State.PAUSED,
-    (State.PAUSED, Event.HEARTBEAT): State.PAUSED,
-    (State.PAUSED, Event.LAPSE): State.EXPIRED,
-    (State.EXPIRED, Event.MESSAGE): None,
-    (State.EXPIRED, Event.IDLE): State.EXPIRED,
-    (State.EXPIRED, Event.HEARTBEAT): None,
-    (State.EXPIRED, Event.LAPSE): State.EXPIRED,
+TRANSITIONS: dict[tuple[SessionState, Event], SessionState | None] = {
+    (SessionState.INIT, Event.MESSAGE): SessionState.ACTIVE,
+    (SessionState.INIT, Event.IDLE): SessionState.INIT,
+    (SessionState.INIT, Event.HEARTBEAT): SessionState.INIT,
+    (SessionState.INIT, Event.LAPSE): SessionState.EXPIRED,
+    (SessionState.ACTIVE, Event.MESSAGE): SessionState.ACTIVE,
+    (SessionState.ACTIVE, Event.IDLE): SessionState.PAUSED,
+    (SessionState.ACTIVE, Event.HEARTBEAT): SessionState.ACTIVE,
+    (SessionState.ACTIVE, Event.LAPSE): SessionState.EXPIRED,
+    (SessionState.PAUSED, Event.MESSAGE): SessionState.ACTIVE,
+    (SessionState.PAUSED, Event.IDLE): SessionState.PAUSED,
+    (SessionState.PAUSED, Event.HEARTBEAT): SessionState.PAUSED,
+    (SessionState.PAUSED, Event.LAPSE): SessionState.EXPIRED,
+    (SessionState.EXPIRED, Event.MESSAGE): None,
+    (SessionState.EXPIRED, Event.IDLE): SessionState.EXPIRED,
+    (SessionState.EXPIRED, Event.HEARTBEAT): None,
+    (SessionState.EXPIRED, Event.LAPSE): SessionState.EXPIRED,
 }
 
 
@@ -86,7 +86,7 @@ class RoleSession:
 
     Attributes:
         role_id, session_id, tenant, timeout_s, heartbeat_s: as given.
-        state: a `State`.
+        state: a `SessionState`.
         last_active: when the last message came or was answered, in seconds since 1970, UTC; None before the first.
         version: how many messages it has.
         nbytes: about how many bytes they take in memory as a snapshot, exactly so while they are one.
@@ -95,7 +95,7 @@ class RoleSession:
     Example:
         >>> session = rolecore.RoleSession("support", timeout_s=60)
         >>> session.state
-        <State.INIT: 'init'>
+        <SessionState.INIT: 'init'>
     """
 
     __slots__ = (
@@ -141,7 +141,7 @@ class RoleSession:
         self.tenant = tenant
         self.timeout_s = _read_period(timeout_s, "timeout_s")
         self.heartbeat_s = None if heartbeat_s is None else _read_period(heartbeat_s, "heartbeat_s")
-        self.state = State.INIT
+        self.state = SessionState.INIT
         self.last_active: float | None = None
         self.version = 0
         self.nbytes = 0
@@ -166,7 +166,7 @@ class RoleSession:
     @property
     def is_expired(self) -> bool:
         """Whether it is EXPIRED."""
-        return self.state is State.EXPIRED
+        return self.state is SessionState.EXPIRED
 
     @property
     def is_loaded(self) -> bool:
@@ -202,7 +202,7 @@ class RoleSession:
         self._check_loaded()
         if self._history is None:
             history = self._make_history()
-            if self.state is not State.ACTIVE:
+            if self.state is not SessionState.ACTIVE:
                 return history
             self._history, self._base, self._tail = history, None, None
         return self._history
@@ -235,7 +235,7 @@ class RoleSession:
         """Keep the context as a snapshot and let go of all else; nothing if it is not ACTIVE."""
         was = self.state
         self._move(Event.IDLE)
-        if was is not State.ACTIVE:
+        if was is not SessionState.ACTIVE:
             return
         self.vectors = None
         if self._history is None and self._tail is None:

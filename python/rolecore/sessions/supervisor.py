@@ -21,7 +21,7 @@ from rolecore.errors import ArgumentError, SessionError, SessionNotFound
 from rolecore.memory import MemoryProbe
 from rolecore.sessions.actor import Handler, Message, RoleActor
 from rolecore.sessions.mailbox import stopped
-from rolecore.sessions.session import RoleSession, State
+from rolecore.sessions.session import RoleSession, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,7 +221,7 @@ class Supervisor:
         if session not in self._actors:
             session.pause()
             self._count(session)
-        return session.state is State.PAUSED
+        return session.state is SessionState.PAUSED
 
     def forget(self, session_id: str, *, tenant: str = "") -> None:
         """Let go of a session that is not at work; the store keeps its turns.
@@ -235,7 +235,6 @@ class Supervisor:
             msg = "the session is at work; wait for its answers first"
             raise SessionError(msg)
         session.expire()  # whoever still holds it is told
-        self._count(session)
         self._remove(session)
 
     async def send(self, session_id: str, message: Message, *, tenant: str = "") -> Any:  # noqa: ANN401  the handler's
@@ -321,7 +320,7 @@ class Supervisor:
         session.counted_bytes = session.nbytes
         if session.nbytes:
             there.held[session.session_id] = session
-            if session.state is State.ACTIVE:
+            if session.state is SessionState.ACTIVE:
                 there.held.move_to_end(session.session_id)
         elif there.held.get(session.session_id) is session:
             del there.held[session.session_id]
@@ -404,12 +403,13 @@ class Supervisor:
             self._remove(session)
             return math.inf
         idle_at = session.used_at + session.timeout_s
-        if session.state is State.ACTIVE and idle_at <= now:
+        if session.state is SessionState.ACTIVE and idle_at <= now:
             session.pause()
             self._count(session)
-        return min(idle_at, session.next_beat) if session.state is State.ACTIVE else session.next_beat
+        return min(idle_at, session.next_beat) if session.state is SessionState.ACTIVE else session.next_beat
 
     def _remove(self, session: RoleSession) -> None:
+        self._count(session)
         there = self._tenants[session.tenant]
         del there.sessions[session.session_id]
         if not there.sessions:
