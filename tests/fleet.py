@@ -69,6 +69,7 @@ class Report:
     acknowledged: int = 0
     told: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)  # states of sessions, now and then
     trace: str = ""
 
     def add(self, other: Report) -> None:
@@ -76,6 +77,7 @@ class Report:
         self.acknowledged += other.acknowledged
         self.told += other.told
         self.faults += other.faults
+        self.seen += other.seen
         self.trace = hashlib.blake2b((self.trace + other.trace).encode(), digest_size=16).hexdigest()
 
 
@@ -307,6 +309,7 @@ class Fleet:
                 before = self._states.get(session, SessionState.INIT)
                 self.check(session.state in REACHED_FROM[before], f"from {before} to {session.state}")
                 self._states[session] = session.state
+                self.report.seen[self._where(session)] += 1
                 is_at_work = session in self.roles._actors
                 self.check(is_at_work or session.counted_bytes == session.nbytes, "a session's bytes are miscounted")
                 if session.state is not SessionState.ACTIVE:
@@ -316,6 +319,10 @@ class Fleet:
                     self.check(session.session_id not in self.at_work, "PAUSED at work")
         for actor in self.roles._actors.values():
             self.check(len(actor._mailbox) <= MAILBOX_SIZE, "more in a mailbox than it may hold")
+
+    def _where(self, session: rolecore.RoleSession) -> str:
+        is_in_store_only = session.version and not session.is_loaded and not session.is_expired
+        return "in the store only" if is_in_store_only else session.state
 
     async def _clients(self) -> None:
         await asyncio.gather(*(self._client(str(i)) for i in range(self.n_sessions)))

@@ -46,6 +46,7 @@ def test_fleets_hold_and_meet_every_fault() -> None:
         "stall",
         "store_stall",
     }
+    assert set(report.seen) == {*SessionState, "in the store only"}
     assert {"ok", "CrashError", "DeadlineExceeded", "MailboxFull", "MessageDropped"} <= set(report.told)
     assert {"SessionConflict", "SessionExpired", "SessionNotFound", "StoreError", "process died"} <= set(report.told)
 

@@ -45,6 +45,7 @@ def main() -> int:
     print(f"  messages {sum(total.told.values())}, acknowledged {total.acknowledged}")
     print("  told: " + ", ".join(f"{name} {n}" for name, n in total.told.most_common()))
     print("  faults: " + ", ".join(f"{name} {n}" for name, n in total.faults.most_common()))
+    print("  seen: " + ", ".join(f"{name} {n}" for name, n in total.seen.most_common()))
     return 0
 
 
