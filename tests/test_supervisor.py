@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import rolecore
 from rolecore import deadlines
@@ -119,6 +122,56 @@ def test_idle_session_pauses_when_its_time_is_over_and_wakes_with_its_context() 
         assert state(session) is SessionState.ACTIVE
 
     run(test)
+
+
+def naive_states(timeout: int, heartbeat: int | None, happens: dict[int, str], end: int) -> list[str]:
+    """Return the state at each second and a quarter; things happen at half seconds, timers are due at whole ones."""
+    seen, state, missed, used_at = [], "init", 0, 0
+    is_beaten = False
+    for second in range(1, end):
+        if heartbeat and second % heartbeat == 0:
+            missed = 0 if is_beaten else missed + 1
+            is_beaten = False
+            state = "expired" if missed == 3 else state
+        if state == "active" and second - used_at > timeout:
+            state = "paused"
+        seen.append(state)
+        what = happens.get(second) if state != "expired" else None
+        is_beaten |= what is not None
+        if what == "message":
+            state, used_at = "active", second
+    return seen
+
+
+@given(
+    timeout=st.integers(1, 12),
+    heartbeat=st.none() | st.integers(1, 12),
+    events=st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["message", "heartbeat"])), max_size=12),
+)
+def test_states_over_time_are_those_of_a_naive_model(
+    timeout: int, heartbeat: int | None, events: list[tuple[int, str]]
+) -> None:
+    happens: dict[int, str] = {}
+    for gap, what in events:
+        happens[max(happens, default=0) + gap] = what
+    end = max(happens, default=0) + 4 * max(timeout, heartbeat or 0) + 2
+
+    async def test(roles: rolecore.Supervisor, store: MemoryStore) -> None:  # noqa: ARG001
+        session = roles.start("support", session_id="s", timeout_s=timeout, heartbeat_s=heartbeat)
+        seen = []
+        loop = asyncio.get_running_loop()
+        for second in range(1, end):
+            await asyncio.sleep(second + 0.25 - loop.time())
+            seen.append(str(session.state))
+            await asyncio.sleep(second + 0.5 - loop.time())
+            with suppress(rolecore.SessionExpired):
+                if happens.get(second) == "message":
+                    await roles.send("s", message("a"))
+                elif second in happens:
+                    session.heartbeat()
+        assert seen == naive_states(timeout, heartbeat, happens, end)
+
+    run(test, keep_expired_s=1000)
 
 
 def test_session_at_work_is_neither_paused_nor_expired() -> None:

@@ -105,8 +105,8 @@ class RoleSession:
         "_missed",
         "_tail",
         "counted_bytes",
+        "due_at",
         "heartbeat_s",
-        "is_timed",
         "last_active",
         "nbytes",
         "next_beat",
@@ -152,11 +152,11 @@ class RoleSession:
         self._tail: list[dict[str, Any]] | None = None
         self._history: History | None = None
         self._missed = 0
-        # The supervisor's: when it was last used and when the next heartbeat is due, by the loop's time, whether it is
-        # among the timers, and how many of its bytes are counted.
+        # The supervisor's: when it was last used, when the next heartbeat is due and when it is to be looked at, by the
+        # loop's time, and how many of its bytes are counted.
         self.used_at = 0.0
         self.next_beat = math.inf
-        self.is_timed = False
+        self.due_at = math.inf
         self.counted_bytes = 0
 
     def __repr__(self) -> str:

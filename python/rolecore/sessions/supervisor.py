@@ -125,6 +125,7 @@ class Supervisor:
         self._due: list[tuple[float, int, RoleSession]] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_sweeping = False
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -292,8 +293,7 @@ class Supervisor:
         actor = self._actors.get(session)
         if actor is None:
             actor = self._actors[session] = self._make_actor(session)
-            if not session.is_timed:
-                self._look_at(session, asyncio.get_running_loop().time() + session.timeout_s)
+            self._look_at(session, asyncio.get_running_loop().time() + session.timeout_s)
         return actor
 
     def _put_away(self, actor: RoleActor) -> None:
@@ -359,9 +359,12 @@ class Supervisor:
                 return
 
     def _look_at(self, session: RoleSession, at: float) -> None:
-        session.is_timed = True
+        """Look at a session by then, if not before; what was to be later is passed over when its time comes."""
+        if at >= session.due_at:
+            return
+        session.due_at = at
         heapq.heappush(self._due, (at, next(self._numbers), session))
-        if self._due[0][2] is session:
+        if self._due[0][2] is session and not self._is_sweeping:
             self._set_timer()
 
     def _set_timer(self) -> None:
@@ -373,17 +376,19 @@ class Supervisor:
 
     def _sweep(self) -> None:
         self._timer = None
+        self._is_sweeping = True
         now = asyncio.get_running_loop().time()
         looked = 0
-        while self._due and self._due[0][0] <= now and looked < SLICE:
-            _, _, session = heapq.heappop(self._due)
-            looked += 1
-            session.is_timed = False
-            at = self._check(session, now)
-            if at < math.inf:
-                session.is_timed = True
-                heapq.heappush(self._due, (at, next(self._numbers), session))
-        self._set_timer()
+        try:
+            while self._due and self._due[0][0] <= now and looked < SLICE:
+                at, _, session = heapq.heappop(self._due)
+                looked += 1
+                if at == session.due_at:
+                    session.due_at = math.inf
+                    self._look_at(session, self._check(session, now))
+        finally:
+            self._is_sweeping = False
+            self._set_timer()
 
     def _check(self, session: RoleSession, now: float) -> float:
         """Do what is due for a session, and return when to look again."""
@@ -398,7 +403,7 @@ class Supervisor:
                 session.next_beat = now + self._keep_expired_s
                 self._count(session)
         if is_at_work:
-            return now + min(session.timeout_s, session.heartbeat_s or math.inf)
+            return now + session.timeout_s if session.is_expired else min(now + session.timeout_s, session.next_beat)
         if session.is_expired and not now < session.next_beat < math.inf:
             self._remove(session)
             return math.inf
