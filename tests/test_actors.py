@@ -14,7 +14,7 @@ import rolecore
 from rolecore import deadlines
 from rolecore.sessions.session import RoleSession, SessionState
 from rolecore.stores.memory import MemoryStore
-from rolecore.testing import message, run_virtual
+from rolecore.testing import VirtualLoop, message, run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -514,6 +514,30 @@ def test_loop_that_ends_leaves_no_task_behind() -> None:
     answers = asyncio.run(main())
     assert [type(answer.exception()) for answer in answers] == [rolecore.ActorStopped] * 3
     assert len(desk.handled) <= 1
+
+
+def test_actor_that_a_dead_loop_left_behind_begins_nothing_in_another() -> None:
+    desk = Desk()
+
+    async def leave() -> rolecore.RoleActor:
+        actor = rolecore.RoleActor(RoleSession("support"), desk, store=MemoryStore())
+        for i in range(3):
+            await actor.post(message(str(i)))
+        await asyncio.sleep(0.5)
+        return actor
+
+    loop = VirtualLoop(1)
+    actor = loop.run_until_complete(leave())
+    task: Any = actor._task
+
+    async def other() -> None:
+        task.get_coro().close()  # as the garbage collector does
+        await asyncio.sleep(5)
+
+    run_virtual(other(), seed=1)
+    loop.close()
+    task._log_destroy_pending = False
+    assert desk.handled == ["0"]
 
 
 def test_stop_does_not_wait_out_a_back_off_beyond_its_deadline() -> None:

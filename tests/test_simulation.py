@@ -224,7 +224,7 @@ def supervisor(actor: Any = rolecore.RoleActor, session: Any = rolecore.RoleSess
         ({"supervisor_class": supervisor(with_mailbox(Boundless))}, "more in a mailbox"),
         ({"supervisor_class": supervisor(with_mailbox(Silent))}, "an answer never came"),
         ({"supervisor_class": supervisor(session=Hoarding)}, "paused with a History"),
-        ({"supervisor_class": supervisor(session=Undead)}, "from expired to active"),
+        ({"supervisor_class": supervisor(session=Undead)}, "from expired to"),
         ({"line_class": Tokenless}, "its sender was told no"),
     ],
     ids=[

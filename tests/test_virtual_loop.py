@@ -122,6 +122,28 @@ def test_cancelled_timers_neither_run_nor_take_time() -> None:
     assert run_virtual(main(), seed=1) == 0.5
 
 
+def test_tasks_that_leftovers_start_are_cancelled_too() -> None:
+    ended = []
+
+    async def stubborn(n: int) -> None:
+        try:
+            await asyncio.sleep(10**9)
+        except asyncio.CancelledError:
+            if n:
+                tasks.append(asyncio.ensure_future(stubborn(n - 1)))
+        ended.append(n)
+
+    async def main() -> None:
+        tasks.append(asyncio.ensure_future(stubborn(3)))
+        await asyncio.sleep(1)
+        raise LookupError
+
+    tasks: list[asyncio.Future[None]] = []
+    with pytest.raises(LookupError):
+        run_virtual(main(), seed=1)
+    assert ended == [3, 2, 1, 0]
+
+
 def test_tasks_left_over_are_cancelled() -> None:
     ended = []
 

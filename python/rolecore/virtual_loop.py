@@ -88,7 +88,9 @@ def run_virtual(main: Coroutine[Any, Any, T], *, seed: int) -> T:
             try:
                 result = loop.run_until_complete(main)
             finally:
-                loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
+                # Some go on when they are cancelled, or start others.
+                while left := asyncio.all_tasks(loop):
+                    loop.run_until_complete(_cancel(left))
         if loop.reported:
             raise loop.reported[0].get("exception") or RuntimeError(loop.reported[0]["message"])  # noqa: TRY301
     except BaseException as error:

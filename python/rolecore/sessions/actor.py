@@ -235,9 +235,9 @@ class RoleActor:
         else:
             if not letter.answer.done():
                 letter.answer.set_result(reply)
-        finally:
-            self._task = None
-            self._next()
+        # Not in a `finally`: where the garbage collector ends what a loop left behind, another loop may be running.
+        self._task = None
+        self._next()
 
     async def _turn(self, message: Message) -> Message | list[Message]:
         session = self.session
