@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class SupervisorThread:
-    """A `Supervisor` for synchronous code, from any threads; use it with `with`.
+    """A `Supervisor` for synchronous code, from any threads but its own; use it with `with`.
 
     Each call runs in the caller's context: under its deadline, with its tenant and trace.
 
