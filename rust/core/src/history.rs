@@ -1,6 +1,6 @@
 //! A chat history: messages counted once when they come, and the groups that stay or go together.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use hashbrown::HashMap;
 
@@ -87,7 +87,10 @@ pub struct History {
     /// The calls of the newest group that wait for a result: for each id, their indices, ascending.
     open_calls: HashMap<String, Vec<usize>>,
     tokens: u64,
-    digest: Digest,
+    /// What windows are chosen by; set from the beginning, or when it is first asked for.
+    digest: OnceLock<Digest>,
+    /// What it is then made from beside the messages.
+    unread: Vec<Pieces>,
     /// Whether there was a tool call.
     has_tools: bool,
     /// Read when a window is first chosen by sentence from a history with tools.
@@ -112,11 +115,18 @@ impl History {
             repairs: Vec::new(),
             open_calls: HashMap::new(),
             tokens: 0,
-            digest: Digest::default(),
+            digest: OnceLock::from(Digest::default()),
+            unread: Vec::new(),
             has_tools: false,
             values: Mutex::default(),
             shrunk: Mutex::default(),
         }
+    }
+
+    /// An empty history that reads the words of its messages when a window is first chosen, and from then on as they come: for one that may be
+    /// put away before.
+    pub fn lazy(tokenizer: Arc<Tokenizer>) -> Self {
+        Self { digest: OnceLock::new(), ..Self::new(tokenizer) }
     }
 
     /// Appends a message; with `pin` it stays in every window.
@@ -131,7 +141,6 @@ impl History {
         if !is_result {
             self.close_calls();
         }
-        self.digest.push(&message, &pieces);
         self.has_tools |= !message.tool_calls.is_empty();
         self.tokens += tokens;
         self.is_dropped.push(is_orphan);
@@ -163,6 +172,12 @@ impl History {
             group.tokens += tokens;
             group.is_live = true;
             group.is_pinned |= pin;
+        }
+        if let Some(digest) = self.digest.get_mut() {
+            digest.push(&message, &pieces);
+            self.unread = Vec::new();
+        } else {
+            self.unread.push(pieces);
         }
         let room = self.tables.push_message(&message, tokens, pin);
         self.messages.push(message);
@@ -338,7 +353,11 @@ impl History {
     }
 
     pub(crate) fn digest(&self) -> &Digest {
-        &self.digest
+        self.digest.get_or_init(|| {
+            let mut digest = Digest::default();
+            self.messages.iter().zip(&self.unread).for_each(|(message, pieces)| digest.push(message, pieces));
+            digest
+        })
     }
 
     /// The group that message `index` stands in.

@@ -21,7 +21,7 @@ use crate::options::{
     keep_last, kind_of_summary, on_orphans, pin, shrink_tool_outputs, smaller_budget, start_with_user, unit,
 };
 use crate::text::text_of;
-use crate::tokens::resolve;
+use crate::tokens::{default_tokenizer, resolve};
 use crate::told::nulls_of_plain;
 use crate::window::{Summary, Window};
 
@@ -90,10 +90,7 @@ impl History {
         tokenizer: Option<&Bound<'_, PyAny>>,
         py: Python<'_>,
     ) -> PyResult<Self> {
-        let tokenizer = match tokenizer {
-            Some(given) => resolve(given)?,
-            None => py.detach(|| CoreTokenizer::named("o200k_base")).map_err(CoreError)?,
-        };
+        let tokenizer = tokenizer.map_or_else(|| default_tokenizer(py), resolve)?;
         let history = Self::empty(tokenizer);
         if let Some(messages) = messages {
             history.extend(messages)?;
@@ -376,8 +373,16 @@ impl History {
 }
 
 impl History {
-    pub(crate) fn empty(tokenizer: Arc<CoreTokenizer>) -> Self {
-        let core = CoreHistory::new(Arc::clone(&tokenizer));
+    fn empty(tokenizer: Arc<CoreTokenizer>) -> Self {
+        Self::of(CoreHistory::new(Arc::clone(&tokenizer)), tokenizer)
+    }
+
+    /// One that reads its words only when a window is first chosen.
+    pub(crate) fn lazy(tokenizer: Arc<CoreTokenizer>) -> Self {
+        Self::of(CoreHistory::lazy(Arc::clone(&tokenizer)), tokenizer)
+    }
+
+    fn of(core: CoreHistory, tokenizer: Arc<CoreTokenizer>) -> Self {
         let state = State { core, objects: Vec::new(), rich: Vec::new(), embedded: None };
         Self { tokenizer, state: Mutex::new(state) }
     }

@@ -12,7 +12,7 @@ use rolecore_core::{Error, Tokenizer};
 
 use crate::errors::{CodecError, CoreError, TokenizerError};
 use crate::history::History;
-use crate::tokens::resolve;
+use crate::tokens::{default_tokenizer, resolve};
 use crate::told;
 
 pub(crate) fn write(path: &Path, snapshot: &Bound<'_, PyBytes>) -> PyResult<()> {
@@ -40,11 +40,11 @@ pub(crate) fn of_snapshot(
     tokenizer: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<History> {
     let tokenizer = match (tokenizer, snapshot.tokenizer().map_err(CoreError)?) {
-        (Some(given), _) => Some(resolve(given)?),
-        (None, Some(name)) => Some(own(py, name)?),
-        (None, None) => None,
+        (Some(given), _) => resolve(given)?,
+        (None, Some(name)) => own(py, name)?,
+        (None, None) => default_tokenizer(py)?,
     };
-    let history = tokenizer.map_or_else(|| History::new(None, None, py), |tokenizer| Ok(History::empty(tokenizer)))?;
+    let history = History::lazy(tokenizer);
     let mut run = Vec::new();
     let mut is_pinned = false;
     for turn in snapshot.turns().map_err(CoreError)?.iter() {

@@ -384,6 +384,11 @@ pub(crate) fn tokenizer(py: Python<'_>, name_or_path: &Bound<'_, PyAny>) -> PyRe
     Ok(Tokenizer { inner: Arc::new(inner), path: Some(path) })
 }
 
+/// The tokenizer of those who name none.
+pub(crate) fn default_tokenizer(py: Python<'_>) -> PyResult<Arc<rolecore_core::Tokenizer>> {
+    Ok(py.detach(|| rolecore_core::Tokenizer::named("o200k_base")).map_err(CoreError)?)
+}
+
 /// The tokenizer that an argument names: a Tokenizer itself, or what `tokenizer` takes.
 pub(crate) fn resolve(given: &Bound<'_, PyAny>) -> PyResult<Arc<rolecore_core::Tokenizer>> {
     match given.cast::<Tokenizer>() {

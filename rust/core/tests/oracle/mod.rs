@@ -52,10 +52,14 @@ fn tokenizer() -> &'static Arc<Tokenizer> {
 
 fn history<'a>(messages: impl IntoIterator<Item = &'a (Message, bool)>) -> History {
     let mut history = History::new(Arc::clone(tokenizer()));
+    push_all(&mut history, messages);
+    history
+}
+
+fn push_all<'a>(history: &mut History, messages: impl IntoIterator<Item = &'a (Message, bool)>) {
     for (message, pin) in messages {
         history.push(Counted::new(message.clone(), tokenizer()).unwrap(), *pin);
     }
-    history
 }
 
 /// The oracle's idea of a group: its messages after repair, by index.
@@ -161,6 +165,18 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
         start_with_user: case.start_with_user,
         summary: Summary::None,
     };
+    let (first, rest) = case.messages.split_at(case.messages.len() / 2);
+    let mut lazy = History::lazy(Arc::clone(tokenizer()));
+    push_all(&mut lazy, first);
+    for newer in [rest, &[]] {
+        let seen = &case.messages[..lazy.len()];
+        ensure_eq!(
+            lazy.fit(budget, &options),
+            self::history(seen).fit(budget, &options),
+            "what a lazy history chooses"
+        );
+        push_all(&mut lazy, newer);
+    }
     let units = units(&case.messages);
     summary::check_summary(case, &history, budget, &options, &units)?;
     match history.fit(budget, &options) {
