@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # the URL and touches neither disk nor network: a store connects when it is entered or first used.
 _HOME = {
     "memory": "memory",
+    "sqlite": "sqlite",
 }
 _DURABILITIES = ("full", "normal")
 
@@ -22,7 +23,8 @@ def open_store(url: str, *, durability: str = "full", quota_bytes: int | None = 
     """Return the store that a URL names, to be used with `async with`; it connects then, not here.
 
     Args:
-        url: "memory://": gone with the process.
+        url: "memory://": gone with the process. "sqlite:///relative.db", "sqlite:////absolute.db": in a file, which is
+            made when it is absent.
         durability: "full": what `append` has returned survives a power cut, as far as the store can hold anything.
             "normal": it survives the death of the process; a power cut may take the newest.
         quota_bytes: bytes that the sessions of each tenant may take, as `SupportsQuota` counts; None for no limit.

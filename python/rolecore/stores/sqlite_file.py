@@ -1,0 +1,191 @@
+"""The database file of `stores.sqlite`: its schema, how a connection is opened, and what SQLite's errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from rolecore.errors import StoreError
+
+# "rcss" in ASCII, at byte 68 of the file: whose database this is.
+APPLICATION_ID = 0x72637373
+SCHEMA_VERSION = 1
+# The longest text SQLite takes, in bytes, as it is built unless somebody says otherwise.
+MAX_TEXT_BYTES = 1_000_000_000
+
+# Of a turn the key is `session number << 32 | place`, places from 1: the turns of a session lie side by side, in order,
+# in the table itself. That is no WITHOUT ROWID table, which is for rows of less than a twentieth of a page.
+# Times are microseconds since 1970, since JSON, in which sessions are fetched, would round a REAL.
+# `token` names the transaction that wrote the turn, at its first turn only; null in all others.
+_SCHEMA = """
+CREATE TABLE sessions (
+    number INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    n_bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    ends_at INTEGER,
+    UNIQUE (tenant, id)
+);
+CREATE INDEX ends ON sessions (ends_at) WHERE ends_at IS NOT NULL;
+CREATE TABLE turns (key INTEGER PRIMARY KEY, text TEXT NOT NULL, token BLOB);
+CREATE TABLE tenants (tenant TEXT PRIMARY KEY, n_bytes INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some room and try again",
+    sqlite3.SQLITE_READONLY: "it cannot be written; make the file and its directory writable",
+    sqlite3.SQLITE_PERM: "it may not be opened; change its permissions",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; its directory must exist and be writable, and it be a file",
+    sqlite3.SQLITE_CORRUPT: "it is damaged and was left as it is; restore a backup, or try the sqlite3 command's "
+    ".recover on a copy",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database and was left as it is; name another file",
+    sqlite3.SQLITE_IOERR: "the disk failed; look into the system's log",
+    sqlite3.SQLITE_TOOBIG: "a message is too long; store long contents elsewhere",
+}
+
+
+class LockedError(Exception):
+    """Somebody else holds a lock that is needed; try again."""
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether it is worth trying again in a moment."""
+    return isinstance(error, LockedError) or _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_disk_failure(error: Exception) -> bool:
+    """Whether the disk failed, so that nobody knows what of the last transaction is on it."""
+    return _code(error) == sqlite3.SQLITE_IOERR
+
+
+def explain(error: Exception, path: str) -> StoreError:
+    """Return the error that says what SQLite's means and the way out; SQLite's own words may hold a user's."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, OSError):
+        return StoreError(f"{path}: {(error.strerror or type(error).__name__).lower()}; look into the system's log")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    meaning = _MEANINGS.get(_code(error), "SQLite refuses; look up the name of the error")
+    return StoreError(f"{path}: {meaning} ({name})")
+
+
+def locked(path: str, patience_s: float) -> StoreError:
+    """Return the error for a lock that another process did not let go in time."""
+    msg = f"{path}: locked by another process for {patience_s:g} s; end what holds it, or wait longer with a deadline"
+    return StoreError(msg)
+
+
+def open_writer(path: str, durability: str, *, is_suspect: bool) -> sqlite3.Connection:
+    """Return a connection that writes; makes the file, unless it is there, and checks that it is ours.
+
+    What is in the log is first moved into the database. After a sync that failed the system forgets what it could not
+    write, and the next one succeeds: behind such a gap in a log, what is appended and synced is lost in a power cut. A
+    process that ended on such a failure leaves its log to the next.
+
+    Args:
+        path: absolute.
+        durability: "full" or "normal".
+        is_suspect: whether a sync has failed: then the log must be moved, else only if nobody uses it.
+
+    Raises:
+        StoreError: it is another program's, or of a newer version; nothing in it was changed.
+        LockedError, sqlite3.Error, OSError: as they come; see `is_locked` and `explain`.
+    """
+    con = _connect(path, "rwc")
+    try:
+        is_new = not _check(con, path)
+        # Another's journal mode is not touched before it is known to be ours.
+        _write_ahead(con, path)
+        con.execute(f"PRAGMA synchronous={durability.upper()}")
+        # macOS only: there a plain fsync leaves what it writes in the drive's cache.
+        con.execute(f"PRAGMA fullfsync={durability == 'full':d}")
+        con.execute(f"PRAGMA journal_size_limit={64 << 20}")
+        if is_new:
+            _create(con, path)
+        _empty_log(con, must=is_suspect)
+        _sync_directory(path)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """Return a connection that only reads a file which `open_writer` has opened; raises as that one."""
+    con = _connect(path, "rw")
+    try:
+        con.execute("PRAGMA query_only=1")
+        _check(con, path)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    # Waiting for locks is ours, within deadlines. Statements for each number of rows are kept.
+    uri = f"{Path(path).as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, cached_statements=300)
+
+
+def _check(con: sqlite3.Connection, path: str) -> bool:
+    """Return whether the schema is there; reads the file, and so finds out that it is no database."""
+    n_tables = con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application_id = con.execute("PRAGMA application_id").fetchone()[0]
+    version = con.execute("PRAGMA user_version").fetchone()[0]
+    if not n_tables and not application_id and not version:
+        return False
+    if application_id != APPLICATION_ID:
+        msg = f"{path}: it is another program's SQLite database and was left as it is; name another file"
+        raise StoreError(msg)
+    if version != SCHEMA_VERSION:
+        msg = f"{path}: its schema is of version {version}, this rolecore knows {SCHEMA_VERSION}; install a newer one"
+        raise StoreError(msg)
+    return True
+
+
+def _create(con: sqlite3.Connection, path: str) -> None:
+    con.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have made it meanwhile.
+        if not _check(con, path):
+            for statement in _SCHEMA.split(";"):
+                con.execute(statement)
+            con.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            con.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        con.execute("COMMIT")
+    finally:
+        if con.in_transaction:
+            with suppress(sqlite3.Error):
+                con.execute("ROLLBACK")
+
+
+def _write_ahead(con: sqlite3.Connection, path: str) -> None:
+    if con.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+        msg = f"{path}: its file system has no shared memory for a write-ahead log; keep it on a local disk"
+        raise StoreError(msg)
+
+
+def _empty_log(con: sqlite3.Connection, *, must: bool) -> None:
+    if con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] and must:
+        raise LockedError
+
+
+def _sync_directory(path: str) -> None:
+    # SQLite syncs the directory after it has made a log, not after it has made the database.
+    if os.name == "posix":
+        fd = os.open(Path(path).parent, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _code(error: Exception) -> int:
+    """Return SQLite's primary code; 0 for what is none of its errors."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
