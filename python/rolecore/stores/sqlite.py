@@ -27,6 +27,8 @@ _MOST_BYTES = 8 << 20
 # Between two tries to get a lock, in seconds.
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.008
+# Of the log, before it is moved into the database: 4 MiB, as SQLite's own default.
+_MOST_PAGES = 1000
 # How long it may take, after the disk has failed, to find out what became of a transaction.
 _SETTLE_S = 5.0
 
@@ -101,6 +103,7 @@ class SqliteStore:
         self._patience_s = patience_s
         self._is_open = False
         self._is_suspect = False  # the disk failed: what is in the log is not to be built upon
+        self._n_pages = 0  # about as many as the log has grown by since its last checkpoint
         self._con: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._writer = Worker("rolecore-sqlite-writer", self._write, self._close_writer, patience_s)
@@ -221,7 +224,9 @@ class SqliteStore:
 
     def _close_reader(self) -> None:
         con, self._reading = self._reading, None
-        _close(con)
+        if con is not None:
+            # Only the writer knows whether the log is sound.
+            sqlite_file.close(con, is_sound=False)
 
     # In the writer's thread.
 
@@ -230,6 +235,7 @@ class SqliteStore:
             if not self._begin():
                 return
         except (sqlite3.Error, OSError, StoreError) as error:
+            self._is_suspect |= sqlite_file.is_disk_failure(error)
             self._close_writer()
             self._writer.refuse(sqlite_file.explain(error, self._path))
             return
@@ -249,7 +255,10 @@ class SqliteStore:
             if why is not None:
                 for job in jobs:
                     job.answer = StoreError(why)
+            batch = None
         self._writer.answer()
+        if batch is not None:
+            self._checkpoint(batch.n_pages)
 
     def _begin(self) -> bool:
         """Open the file and begin a transaction, patiently; returns whether there is anybody left to do it for."""
@@ -275,7 +284,7 @@ class SqliteStore:
         if self._con is None:
             try:
                 self._con = sqlite_file.open_writer(self._path, self._durability, is_suspect=self._is_suspect)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 self._is_suspect |= sqlite_file.is_disk_failure(error)
                 raise
             self._is_open, self._is_suspect = True, False
@@ -311,13 +320,19 @@ class SqliteStore:
         if self._open().in_transaction:
             self._close_writer()
 
+    def _checkpoint(self, n_pages: int) -> None:
+        """Keep the log short, after those who wait were answered."""
+        self._n_pages += n_pages
+        if self._n_pages < _MOST_PAGES:
+            return
+        self._n_pages = 0
+        try:
+            sqlite_file.checkpoint(self._open())
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._is_suspect |= sqlite_file.is_disk_failure(error)
+            self._close_writer()
+
     def _close_writer(self) -> None:
         con, self._con = self._con, None
-        _close(con)
-
-
-def _close(con: sqlite3.Connection | None) -> None:
-    if con is not None:
-        # What it holds is safe already, or refused.
-        with suppress(sqlite3.Error):
-            con.close()
+        if con is not None:
+            sqlite_file.close(con, is_sound=not self._is_suspect)

@@ -118,6 +118,11 @@ class Batch:
         self._fetch(list(keys))
         self._drop_ended("ends_at <= ? LIMIT ?", (now, _MOST_ENDED))
 
+    @property
+    def n_pages(self) -> int:
+        """About as many pages as the transaction writes."""
+        return 4 + 2 * len(self._touched) + sum(len(text) for _, text in self._turns) // 4096 + 2 * len(self._dropped)
+
     def find(self, key: Key) -> _Session | None:
         """Return a session as it is by now; None when there is none, or when it has ended."""
         session = self._sessions.get(key)

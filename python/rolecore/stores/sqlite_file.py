@@ -60,7 +60,7 @@ def is_locked(error: Exception) -> bool:
 
 def is_disk_failure(error: Exception) -> bool:
     """Whether the disk failed, so that nobody knows what of the last transaction is on it."""
-    return _code(error) == sqlite3.SQLITE_IOERR
+    return isinstance(error, OSError) or _code(error) == sqlite3.SQLITE_IOERR
 
 
 def explain(error: Exception, path: str) -> StoreError:
@@ -83,14 +83,12 @@ def locked(path: str, patience_s: float) -> StoreError:
 def open_writer(path: str, durability: str, *, is_suspect: bool) -> sqlite3.Connection:
     """Return a connection that writes; makes the file, unless it is there, and checks that it is ours.
 
-    What is in the log is first moved into the database. After a sync that failed the system forgets what it could not
-    write, and the next one succeeds: behind such a gap in a log, what is appended and synced is lost in a power cut. A
-    process that ended on such a failure leaves its log to the next.
+    It never moves the log into the database by itself: see `checkpoint`.
 
     Args:
         path: absolute.
         durability: "full" or "normal".
-        is_suspect: whether a sync has failed: then the log must be moved, else only if nobody uses it.
+        is_suspect: whether a sync has failed: then the log must be made sound, else only where nobody writes to it.
 
     Raises:
         StoreError: it is another program's, or of a newer version; nothing in it was changed.
@@ -105,12 +103,18 @@ def open_writer(path: str, durability: str, *, is_suspect: bool) -> sqlite3.Conn
         # macOS only: there a plain fsync leaves what it writes in the drive's cache.
         con.execute(f"PRAGMA fullfsync={durability == 'full':d}")
         con.execute(f"PRAGMA journal_size_limit={64 << 20}")
+        # A failure in it would not be told, and those who wait for a commit would wait for it too.
+        con.execute("PRAGMA wal_autocheckpoint=0")
+        try:
+            _make_log_sound(con, path)
+        except (sqlite3.Error, LockedError) as error:
+            if is_suspect or not is_locked(error):
+                raise
         if is_new:
             _create(con, path)
-        _empty_log(con, must=is_suspect)
-        _sync_directory(path)
+        _sync(Path(path).parent)
     except BaseException:
-        con.close()
+        close(con, is_sound=False)
         raise
     return con
 
@@ -122,9 +126,24 @@ def open_reader(path: str) -> sqlite3.Connection:
         con.execute("PRAGMA query_only=1")
         _check(con, path)
     except BaseException:
-        con.close()
+        close(con, is_sound=False)
         raise
     return con
+
+
+def checkpoint(con: sqlite3.Connection) -> None:
+    """Move what is in the log into the database, as far as no reader needs it, so that the log begins anew."""
+    con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def close(con: sqlite3.Connection, *, is_sound: bool) -> None:
+    """Close a connection; with `is_sound`, the last of all moves the log into the database and removes it."""
+    if not is_sound:
+        # It stays true until another statement is run, and the checkpoint at the end asks for it.
+        con.interrupt()
+    # What the connection holds is safe already, or was refused.
+    with suppress(sqlite3.Error):
+        con.close()
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
@@ -171,15 +190,40 @@ def _write_ahead(con: sqlite3.Connection, path: str) -> None:
         raise StoreError(msg)
 
 
-def _empty_log(con: sqlite3.Connection, *, must: bool) -> None:
-    if con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] and must:
+def _make_log_sound(con: sqlite3.Connection, path: str) -> None:
+    """Write the log once more, sync it, and move it into the database.
+
+    After a sync that failed, the system takes what it could not write for clean: everybody reads it, the next sync
+    succeeds, and it is not on the disk. A log with such a gap must not be built upon: a power cut would take what was
+    appended behind it, though its own sync succeeded; and moved into the database, with what is before the gap read
+    back from the disk, it would leave pages of two ages. A process that ended on a failure leaves its log to the next.
+
+    Raises:
+        LockedError: somebody else reads or writes.
+        sqlite3.Error, OSError: as they come.
+    """
+    log = Path(f"{path}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return
+    con.execute("BEGIN IMMEDIATE")  # nobody appends to the log meanwhile
+    try:
+        with log.open("r+b", buffering=0) as file:
+            while chunk := file.read(1 << 20):
+                file.seek(-len(chunk), os.SEEK_CUR)
+                file.write(chunk)
+            os.fsync(file.fileno())
+    finally:
+        con.execute("ROLLBACK")
+    if con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         raise LockedError
+    # Only now is a transaction that failed gone for good.
+    _sync(log)
 
 
-def _sync_directory(path: str) -> None:
+def _sync(path: Path) -> None:
     # SQLite syncs the directory after it has made a log, not after it has made the database.
-    if os.name == "posix":
-        fd = os.open(Path(path).parent, os.O_RDONLY)
+    if os.name == "posix" or path.is_file():
+        fd = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:
