@@ -66,6 +66,8 @@ RATE ?= 10000
 bench-stores: .venv/.built ## idle sessions, messages a second, waking, and fleets on virtual time: make bench-stores [SESSIONS=100000] [RATE=10000] [SECONDS=60]
 	@$(PY) benches/python/stores_sessions.py --sessions $(SESSIONS) --rate $(RATE) --seconds $(SECONDS)
 	@$(PY) benches/python/stores_simulation.py --sessions $(SESSIONS)
+bench-stores: .venv/.built .venv/.group-test ## power cuts, kills and failing disks at length, and the speed of appends, on the disk of TMPDIR=/var/tmp; an hour
+	@$(PY) benches/python/stores_sqlite.py
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)

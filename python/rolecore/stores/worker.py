@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from concurrent.futures import Future
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from rolecore import deadlines
@@ -65,7 +65,9 @@ class Worker:
         self._patience_s = patience_s
         self._jobs: deque[Job] = deque()
         self._taken: list[Job] = []
-        self._changed = Condition()
+        self._changed = Condition(Lock())
+        self._is_idle = False
+        self._wakers: set[asyncio.AbstractEventLoop] = set()  # those that will wake the thread in their next turn
         self._thread: Thread | None = None
         self._is_stopping = False
         self._end: Future[None] = Future()
@@ -87,16 +89,20 @@ class Worker:
             self._jobs.append(job)
             if self._thread is None:
                 # A daemon: a store that nobody closed must not keep the process from ending.
+                self._is_idle = True
                 self._thread = Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-        # One turn of the loop later, when all tasks that are ready by now have asked too: they make one batch.
-        job.loop.call_soon(self._wake)
+            # One turn of the loop later, when all tasks that are ready by now have asked too: they make one batch.
+            if self._is_idle and job.loop not in self._wakers:
+                self._wakers.add(job.loop)
+                job.loop.call_soon(self._wake, job.loop)
         return await job.future
 
     async def stop(self) -> None:
         """Take no more calls, and return when the thread has answered those it has and is gone."""
         with self._changed:
             self._is_stopping = True
+            self._is_idle &= not self._jobs
             thread = self._thread
             self._changed.notify()
         if thread is not None and os.getpid() == self._pid:
@@ -151,13 +157,16 @@ class Worker:
         self._taken = []  # their callers have been told, or are about to tell themselves
         self.refuse(error, lambda job: now >= job.gives_up_at and not job.has_deadline)
 
-    def _wake(self) -> None:
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._changed:
+            self._wakers.discard(loop)
+            self._is_idle = False
             self._changed.notify()
 
     def _wait(self) -> bool:
         with self._changed:
-            while not self._jobs:
+            self._is_idle = not self._jobs
+            while self._is_idle:
                 if self._is_stopping:
                     return False
                 self._changed.wait()
