@@ -1,7 +1,7 @@
-"""The command `rolecore`: fit a chat, count tokens, analyze logs, inspect snapshots, run the demo.
+"""The command `rolecore`: fit a chat, count tokens, analyze logs, inspect snapshots, move sessions, run the demo.
 
 Thin: it reads arguments and maps errors to one sentence and an exit code. Exit codes: 0 done, 1 a verdict of the demo
-failed, 2 bad input, 130 interrupted, 141 the reader of our output went away.
+failed or sessions were in conflict, 2 bad input, 130 interrupted, 141 the reader of our output went away.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import rolecore
-from rolecore import chatfile, terminal
+from rolecore import chatfile, cli_arguments, sessions_cli, terminal
 from rolecore.errors import ArgumentError, BudgetError, MessageError, RolecoreError
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ examples:
   rolecore analyze chats.jsonl --budgets 4000,8000   what windows would have saved on your logs
   rolecore count README.md                        tokens of a text
   rolecore inspect session.rcss                   what a snapshot holds and what takes the room
+  rolecore sessions ls sqlite:///chats.db         what a store holds; show, export, migrate
   rolecore demo                                   two recorded chats through the whole road, every claim checked
 
 Nothing is ever sent anywhere. `rolecore COMMAND --help` lists the options of a command.
@@ -91,6 +91,7 @@ def _parser() -> _Parser:
     _add_analyze(commands)
     _add_count(commands)
     _add_inspect(commands)
+    sessions_cli.add(commands)
     _add_demo(commands)
     return parser
 
@@ -104,8 +105,10 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "went in.",
     )
     fit.add_argument("chat", metavar="CHAT", help='JSON (a list, or an object with "messages") or JSONL; - reads stdin')
-    fit.add_argument("--budget", type=_positive, metavar="TOKENS", help="most tokens the window may have")
-    fit.add_argument("--ratio", type=_ratio, metavar="R", help="share of the tokens to keep, 0 to 1; the smaller rules")
+    fit.add_argument("--budget", type=cli_arguments.positive, metavar="TOKENS", help="most tokens the window may have")
+    fit.add_argument(
+        "--ratio", type=cli_arguments.ratio, metavar="R", help="share of the tokens to keep, 0 to 1; the smaller rules"
+    )
     fit.add_argument("--query", metavar="TEXT", help="what the next request is about: what matches is kept first")
     _add_keep_last(fit)
     _add_tokenizer(fit)
@@ -133,12 +136,12 @@ def _add_analyze(commands: argparse._SubParsersAction[_Parser]) -> None:
     analyze.add_argument("chats", metavar="CHATS", help="JSONL with one chat a line, or JSON with a list of chats")
     analyze.add_argument(
         "--budgets",
-        type=_budgets,
+        type=cli_arguments.budgets,
         default=_DEFAULT_BUDGETS,
         metavar="N,N,...",
         help="budgets in tokens (default: %(default)s)",
     )
-    analyze.add_argument("--limit", type=_positive, metavar="N", help="read only the first N chats")
+    analyze.add_argument("--limit", type=cli_arguments.positive, metavar="N", help="read only the first N chats")
     _add_keep_last(analyze)
     _add_tokenizer(analyze)
     analyze.add_argument("--json", action="store_true", help="write the figures as JSON")
@@ -166,11 +169,13 @@ def _add_inspect(commands: argparse._SubParsersAction[_Parser]) -> None:
         "its tokenizer, tools and calls.",
     )
     inspect.add_argument("file", metavar="FILE", help="what History.save or BatchWriter wrote; it must not shrink")
-    inspect.add_argument("--snapshot", type=_from_zero, metavar="N", help="show snapshot N of a batch file, from 0 on")
+    inspect.add_argument(
+        "--snapshot", type=cli_arguments.from_zero, metavar="N", help="show snapshot N of a batch file, from 0 on"
+    )
     turns = inspect.add_mutually_exclusive_group()
     turns.add_argument(
         "--turns",
-        type=_from_zero,
+        type=cli_arguments.from_zero,
         default=10,
         metavar="N",
         help="most turns, or snapshots of a batch, that are shown, as many from either end (default: %(default)s)",
@@ -195,7 +200,7 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_keep_last(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-last",
-        type=_from_zero,
+        type=cli_arguments.from_zero,
         default=3,
         metavar="N",
         help="newest turns that must stay (default: %(default)s)",
@@ -242,7 +247,7 @@ def _fit(args: argparse.Namespace) -> int:
         raise ArgumentError(msg + " or a smaller --keep-last") from error
     except MessageError as error:
         raise chat.located(error) from error
-    _write(chatfile.dump_messages(window.messages, as_lines=args.jsonl), args.output)
+    cli_arguments.write(chatfile.dump_messages(window.messages, as_lines=args.jsonl), args.output)
     report = window.report()
     repaired = len(report.orphans_dropped) + len(report.calls_removed)
     terminal.warn(
@@ -254,8 +259,6 @@ def _fit(args: argparse.Namespace) -> int:
 
 
 def _analyze(args: argparse.Namespace) -> int:
-    import json
-
     from rolecore.analyze import COLUMNS, Analysis, cells
 
     analysis = Analysis(args.budgets, args.tokenizer, args.keep_last)
@@ -272,7 +275,7 @@ def _analyze(args: argparse.Namespace) -> int:
         budgets = [row.to_dict() for row in analysis.rows]
         head = {"file": args.chats, "tokenizer": args.tokenizer, "keep_last": args.keep_last}
         totals = {"chats": analysis.chats, "messages": analysis.messages}
-        terminal.say(json.dumps({**head, **totals, "budgets": budgets}, indent=2))
+        terminal.say_json({**head, **totals, "budgets": budgets})
         return 0
     requests = max(row.requests + row.requests_refused for row in analysis.rows)
     name = chatfile.display_name(args.chats)
@@ -309,8 +312,6 @@ def _count(args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    import json
-
     from rolecore import snapshot_tree
 
     try:
@@ -318,7 +319,7 @@ def _inspect(args: argparse.Namespace) -> int:
     except OSError as error:
         raise chatfile.unreadable(args.file, error) from error
     if args.json:
-        terminal.say(json.dumps(told, indent=2))
+        terminal.say_json(told)
     else:
         terminal.tree(snapshot_tree.rows(told))
     return 0
@@ -328,53 +329,3 @@ def _demo(args: argparse.Namespace) -> int:
     from rolecore.demo.run import run_demo
 
     return run_demo(report_path=args.report, input_path=args.input)
-
-
-def _write(data: bytes, path: str | None) -> None:
-    if path is None or path == "-":
-        if sys.stdout is None:
-            msg = "stdout is closed; pass -o OUT"
-            raise ArgumentError(msg)
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        msg = f"{path}: cannot be written: {(error.strerror or type(error).__name__).lower()}"
-        raise ArgumentError(msg) from error
-
-
-def _from_zero(text: str) -> int:
-    return _whole_number(text, 0)
-
-
-def _positive(text: str) -> int:
-    return _whole_number(text, 1)
-
-
-def _budgets(text: str) -> list[int]:
-    return sorted({_positive(part) for part in text.split(",")})
-
-
-def _whole_number(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        msg = f"{text!r} is not a whole number from {least}"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _ratio(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        msg = f"{text!r} is not a number from 0 to 1"
-        raise argparse.ArgumentTypeError(msg)
-    return value

@@ -144,7 +144,7 @@ def _rows_of_batch(told: dict[str, Any]) -> Iterator[Row]:
 
 
 def _rows_of_entry(entry: dict[str, Any]) -> Iterator[Row]:
-    names = "".join(f"{name} {_shown(entry[name])}, " for name in ("session_id", "role") if entry[name])
+    names = "".join(f"{name} {shown(entry[name])}, " for name in ("session_id", "role") if entry[name])
     yield Row(2, f"{entry['index']} {names}{entry['turns']:,} turns", entry["bytes"])
 
 
@@ -153,7 +153,7 @@ def _rows_of_snapshot(told: dict[str, Any]) -> Iterator[Row]:
     yield Row(0, f"snapshot, version {told['version']}, nothing damaged", told["bytes"])
     for name in ("session_id", "role", "tokenizer"):
         if name in sizes:
-            yield Row(1, f"{name} {_shown(told[name])}", sizes[name])
+            yield Row(1, f"{name} {shown(told[name])}", sizes[name])
     if "summary" in sizes:
         yield Row(1, "summary", sizes["summary"])
     if told["turns"]["all"]["count"]:
@@ -221,7 +221,7 @@ def _rows_of_turn(turn: dict[str, Any]) -> Iterator[Row]:
     yield Row(2, about + _list(turn["sizes"]), turn["bytes"])
     for call in turn["tool_calls"]:
         kind = "custom call" if call["custom"] else "call"
-        about = f"{kind} {_shown(call['name'])} {_shown(call['id'])}"
+        about = f"{kind} {shown(call['name'])} {shown(call['id'])}"
         yield Row(3, about + _list(call["sizes"]), sum(call["sizes"].values()))
 
 
@@ -234,7 +234,7 @@ def _counts(of: dict[str, int]) -> str:
     return f"{of['count']:,}{''.join(sums)}"
 
 
-def _shown(name: str | None) -> str:
+def shown(name: str | None) -> str:
     """Return a name in quotes, no longer than a line, with what a terminal would obey or cannot show as escapes."""
     if name is None:
         return "-"

@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +19,13 @@ def say(line: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     line = line.encode(encoding, "backslashreplace").decode(encoding)
     print(line, flush=True)  # noqa: T201  this file is what prints
+
+
+def say_json(value: Any) -> None:  # noqa: ANN401  what JSON can hold
+    """Print a value as JSON on standard output."""
+    import json
+
+    say(json.dumps(value, indent=2))
 
 
 def warn(line: str) -> None:
