@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rolecore
-from rolecore.stores import sqlite_batch, wire
+from rolecore.stores import sqlite_batch, sqlite_file, wire
 from rolecore.stores.memory import MemoryStore
 from rolecore.stores.sqlite import SqliteStore
 from rolecore.testing import SessionStoreContract, message
@@ -289,7 +289,7 @@ def test_file_that_another_process_keeps_to_itself_is_an_error_for_all_calls(pat
     async def main() -> None:
         store = SqliteStore(path, patience_s=0.05)
         with pytest.raises(rolecore.StoreError, match="locked by another process"):
-            await store.__aenter__()
+            await SqliteStore(path, patience_s=0.05).__aenter__()
         with pytest.raises(rolecore.StoreError, match="locked by another process"):
             await store.load("s")
         with pytest.raises(rolecore.DeadlineExceeded), rolecore.deadline(0.02):
@@ -381,14 +381,20 @@ def test_forked_child_is_refused_and_the_parent_goes_on(path: str) -> None:
 def refusal(path: str, match: str) -> None:
     """Check that opening is refused, with the path and no user's words in the message, however often it is tried."""
 
+    n_threads = threading.active_count()
+
     async def main() -> None:
         store = SqliteStore(path)
-        for call in (store.__aenter__, lambda: store.load("s"), lambda: store.append("s", [message(WORDS)])):
+        calls = (lambda: store.load("s"), lambda: store.append("s", [message(WORDS)]), store.__aenter__)
+        for call in calls:
             with pytest.raises(rolecore.StoreError, match=match) as caught:
                 await call()
             assert path in str(caught.value)
             assert WORDS not in str(caught.value)
-        await store.close()
+        # Who is refused on entering does not come to leave.
+        assert threading.active_count() == n_threads
+        with pytest.raises(rolecore.StoreError, match="closed"):
+            await store.load("s")
 
     asyncio.run(main())
 
@@ -449,6 +455,45 @@ def test_damaged_file_is_an_error_that_shows_no_text(path: str) -> None:
     before = Path(path).read_bytes()
     run(test, path)
     assert Path(path).read_bytes() == before
+
+
+def size(path: str) -> int:
+    return Path(path).stat().st_size
+
+
+def move(path: str, to: str, *, is_replaced: bool = False) -> None:
+    Path(path).rename(to)
+    if is_replaced:
+        Path(path).touch()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_file_that_is_moved_away_is_an_error_and_nothing_is_written_to_it(path: str, *, is_replaced: bool) -> None:
+    async def test(store: SqliteStore) -> None:
+        await store.append("s", [message(1)])
+        await store.load("s")
+        move(path, f"{path}.old", is_replaced=is_replaced)
+        for call in (store.append("s", [message(2)]), store.load("s"), store.list()):
+            with pytest.raises(rolecore.StoreError, match="moved, removed or replaced since it was opened"):
+                await call
+        assert names(Path(path).parent).count("store.db") == is_replaced
+        if is_replaced:
+            assert size(path) == 0
+        move(f"{path}.old", path)
+        assert await store.append("s", [message(2)]) == 2
+
+    run(test, path)
+
+
+def test_message_longer_than_sqlite_takes_is_an_error(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "MAX_TEXT_BYTES", 1000)
+
+    async def test(store: SqliteStore) -> None:
+        with pytest.raises(rolecore.StoreError, match="over 1000 bytes long"):
+            await store.append("s", [message("x" * 1000)])
+        assert await store.append("s", [message("x" * 600), message("x" * 600)]) == 2
+
+    run(test, path)
 
 
 def test_missing_turn_is_an_error_and_not_a_shorter_session(path: str) -> None:

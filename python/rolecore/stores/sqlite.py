@@ -102,6 +102,7 @@ class SqliteStore:
         self._clock = clock
         self._patience_s = patience_s
         self._is_open = False
+        self._place: tuple[int, int] | None = None
         self._is_suspect = False  # the disk failed: what is in the log is not to be built upon
         self._n_pages = 0  # about as many as the log has grown by since its last checkpoint
         self._con: sqlite3.Connection | None = None
@@ -179,9 +180,13 @@ class SqliteStore:
         await self._writer.stop()
 
     async def __aenter__(self) -> Self:
-        """Open the file, or make it: see `SessionStore.__aenter__`."""
-        async with deadlines.within("open"):
-            await self._writer.ask(None)
+        """Open the file, or make it: see `SessionStore.__aenter__`. What cannot be opened is closed."""
+        try:
+            async with deadlines.within("open"):
+                await self._writer.ask(None)
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
@@ -212,6 +217,7 @@ class SqliteStore:
             try:
                 if self._reading is None:
                     self._reading = sqlite_file.open_reader(self._path)
+                sqlite_file.check_place(self._path, self._place)
                 return job.work(self._reading)
             except StoreError as error:
                 return error
@@ -272,6 +278,7 @@ class SqliteStore:
                     self._writer.answer()
                     continue
                 con.execute("BEGIN IMMEDIATE")
+                sqlite_file.check_place(self._path, self._place)
             except (sqlite3.Error, sqlite_file.LockedError) as error:
                 if not sqlite_file.is_locked(error):
                     raise
@@ -284,11 +291,15 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._con is None:
+            if self._place is not None:
+                sqlite_file.check_place(self._path, self._place)  # or another would be made
             try:
                 self._con = sqlite_file.open_writer(self._path, self._durability, is_suspect=self._is_suspect)
             except (sqlite3.Error, OSError) as error:
                 self._is_suspect |= sqlite_file.is_disk_failure(error)
                 raise
+            # Once and for all: the file must not become another under way.
+            self._place = self._place or sqlite_file.place(self._path)
             self._is_open, self._is_suspect = True, False
         return self._con
 

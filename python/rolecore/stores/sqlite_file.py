@@ -119,6 +119,26 @@ def open_writer(path: str, durability: str, *, is_suspect: bool) -> sqlite3.Conn
     return con
 
 
+def place(path: str) -> tuple[int, int] | None:
+    """Return which file has this name; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_place(path: str, expected: tuple[int, int] | None) -> None:
+    """Raise where the file has gone since it was opened: SQLite would go on with one that nobody finds again.
+
+    Raises:
+        StoreError: another file has the name, or none.
+    """
+    if place(path) != expected:
+        msg = f"{path}: moved, removed or replaced since it was opened; nothing was done, open the store anew"
+        raise StoreError(msg)
+
+
 def open_reader(path: str) -> sqlite3.Connection:
     """Return a connection that only reads a file which `open_writer` has opened; raises as that one."""
     con = _connect(path, "rw")
