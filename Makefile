@@ -1,6 +1,7 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache bench-codec bench-stores check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
+.PHONY: help demo test test-fast test-extras test-servers bench bench-stores bench-tokens bench-cache bench-codec check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -40,6 +41,11 @@ test-fast: .venv/.built .venv/.group-test ## the Python tests that are not marke
 test-extras: .venv/.built .venv/.group-test .venv/.group-extras ## the tests that need onnxruntime, tokenizers or faiss, which `make test` skips
 	@$(PY) -m pytest tests/test_index.py tests/test_onnx.py
 
+SERVER_TESTS := tests/test_stalling_proxy.py tests/test_store_servers.py tests/test_store_redis.py tests/test_store_postgres.py tests/test_store_faults.py
+
+test-servers: .venv/.built .venv/.group-test .venv/.group-servers ## the tests that need Redis and PostgreSQL: starts both, on free ports, and stops them
+	@$(PY) tests/servers.py $(PY) -m pytest $(SERVER_TESTS)
+
 .PHONY: test-rust
 test-rust: .venv/.made
 	@echo "rust tests" && cargo test --quiet --locked -p rolecore-core
@@ -68,6 +74,10 @@ bench-stores: .venv/.built ## idle sessions, messages a second, waking, and flee
 	@$(PY) benches/python/stores_simulation.py --sessions $(SESSIONS)
 bench-stores: .venv/.built .venv/.group-test ## power cuts, kills and failing disks at length, and the speed of appends, on the disk of TMPDIR=/var/tmp; an hour
 	@$(PY) benches/python/stores_sqlite.py
+KILLS ?= 200
+
+bench-stores: .venv/.built .venv/.group-servers ## stores against KILLS=200 kills, every broken byte and silent servers; about an hour
+	@$(PY) benches/python/stores_servers.py --kills $(KILLS)
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)

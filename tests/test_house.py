@@ -101,6 +101,7 @@ def test_extras_are_tested_as_they_are_declared() -> None:
     project = read_toml("pyproject.toml")
     extras = project["project"]["optional-dependencies"]
     assert set(project["dependency-groups"]["extras"]) == {*extras["faiss"], *extras["onnx"]}
+    assert set(project["dependency-groups"]["servers"]) == {*extras["postgres"], *extras["redis"]}
 
 
 def test_import_loads_neither_third_party_nor_core() -> None:
