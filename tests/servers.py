@@ -85,20 +85,21 @@ class _Server:
         """Kill it and what it started, without a word, and wait for their ends."""
         assert self._process is not None
         family = [self.pid, *_children(self.pid)]
-        for pid in family:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self._process.wait(_PATIENCE_S)
         self._process = None
         until(lambda: not any(map(_is_alive, family)), "end of killed processes")
 
     def freeze(self) -> None:
-        for pid in (self.pid, *_children(self.pid)):
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
         for pid in (self.pid, *_children(self.pid)):
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # one that just ended
+                os.kill(pid, number)
 
     def _command(self) -> list[str]:
         raise NotImplementedError
@@ -210,7 +211,7 @@ def running(kind: type[RedisServer | PostgresServer], *options: str) -> Iterator
             server.start()
             yield server
         finally:
-            with contextlib.suppress(ProcessLookupError, AssertionError):
+            with contextlib.suppress(AssertionError):  # it has ended
                 server.thaw()
             server.stop()
 

@@ -65,7 +65,8 @@ def test_deadline_holds_when_the_server_falls_silent_after_any_byte(url: str, _k
         seen = asyncio.run(overruns(url, operation, timeout_s=0.02, step=step(url)))
         assert seen
         late += seen
-    assert quantile(late, 0.99) < MUST_S
+    # Without what a busy machine makes any timer late.
+    assert quantile([call.call_s - call.timer_s for call in late], 0.99) < MUST_S
 
 
 @pytest.mark.parametrize(("_url", "kind"), [REDIS, POSTGRES])
@@ -74,7 +75,8 @@ def test_deadline_holds_when_the_server_is_stopped(_url: str, kind: type[Any]) -
     with running(kind) as server:
         late = asyncio.run(frozen_overruns(server, 3, 0.02))
     assert len(late) == 3 * len(OPERATIONS)
-    assert quantile(late, 0.99) < MUST_S
+    # Without what a busy machine makes any timer late.
+    assert quantile([call.call_s - call.timer_s for call in late], 0.99) < MUST_S
 
 
 @pytest.mark.slow

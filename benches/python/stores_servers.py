@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from servers import PostgresServer, RedisServer, running  # noqa: E402  the tests' servers
-from store_faults import OPERATIONS, frozen_overruns, kills, overruns, quantile, resets  # noqa: E402
+from store_faults import OPERATIONS, Late, frozen_overruns, kills, overruns, quantile, resets  # noqa: E402
 
 SEED = 2026
 MUST_MS = 50
@@ -76,8 +76,8 @@ def overrun_table(servers: dict[str, Any], step: int) -> bool:
     print(
         f"\ndeadline of 30 ms overrun when the server is silent from byte k, k = 0, {step}, ... of its replies; in ms"
     )
-    print("| store | operation | calls | median | p99 | most |")
-    print("|---|---|---|---|---|---|")
+    print("| store | operation | calls | median | p99 | most | p99 of a bare timer |")
+    print("|---|---|---|---|---|---|---|")
     is_met = True
     for name, server in servers.items():
         of_all = []
@@ -92,10 +92,14 @@ def overrun_table(servers: dict[str, Any], step: int) -> bool:
     return is_met
 
 
-def _row(name: str, operation: str, late: list[float]) -> bool:
-    in_ms = [1000 * seconds for seconds in late]
+def _row(name: str, operation: str, late: list[Late]) -> bool:
+    in_ms = [1000 * call.call_s for call in late]
     median, p99 = quantile(in_ms, 0.5), quantile(in_ms, 0.99)
-    print(f"| {name} | {operation} | {len(late)} | {median:.1f} | {p99:.1f} | {max(in_ms):.1f} |", flush=True)
+    timer = 1000 * quantile([call.timer_s for call in late], 0.99)
+    print(
+        f"| {name} | {operation} | {len(late)} | {median:.1f} | {p99:.1f} | {max(in_ms):.1f} | {timer:.1f} |",
+        flush=True,
+    )
     return p99 < MUST_MS
 
 
