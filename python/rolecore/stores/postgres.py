@@ -202,11 +202,18 @@ class PostgresStore:
         async def transact(connection: Any) -> Rows:  # noqa: ANN401  psycopg's
             # All of it is sent at once, so that the transaction never waits for us. After an error the server skips the
             # rest, and the connection is dropped.
+            broken = None
             async with connection.pipeline():
-                await connection.execute(schema.BEGIN)
-                await connection.execute(schema.SETTINGS, self._settings())
-                cursor = await connection.execute(query, values)
-                await connection.execute("COMMIT")
+                try:
+                    await connection.execute(schema.BEGIN)
+                    await connection.execute(schema.SETTINGS, self._settings())
+                    cursor = await connection.execute(query, values)
+                    await connection.execute("COMMIT")
+                except self._psycopg.OperationalError as error:
+                    # A pipeline that is left by an error writes warnings to the log; it raises by itself.
+                    broken = error
+            if broken is not None:
+                raise broken
             rows: Rows = await cursor.fetchall()
             return rows
 
