@@ -1,7 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras bench bench-tokens bench-cache bench-codec bench-stores check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
-.PHONY: help demo test test-fast test-extras test-servers bench bench-stores bench-tokens bench-cache bench-codec check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
+.PHONY: help demo test test-fast test-extras test-servers bench bench-tokens bench-cache bench-codec bench-stores check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -41,7 +40,7 @@ test-fast: .venv/.built .venv/.group-test ## the Python tests that are not marke
 test-extras: .venv/.built .venv/.group-test .venv/.group-extras ## the tests that need onnxruntime, tokenizers or faiss, which `make test` skips
 	@$(PY) -m pytest tests/test_index.py tests/test_onnx.py
 
-SERVER_TESTS := tests/test_stalling_proxy.py tests/test_store_servers.py tests/test_store_redis.py tests/test_store_postgres.py tests/test_store_faults.py
+SERVER_TESTS := tests/test_stalling_proxy.py tests/test_store_servers.py tests/test_store_redis.py tests/test_store_postgres.py tests/test_server_faults.py
 
 test-servers: .venv/.built .venv/.group-test .venv/.group-servers ## the tests that need Redis and PostgreSQL: starts both, on free ports, and stops them
 	@$(PY) tests/servers.py $(PY) -m pytest $(SERVER_TESTS)
@@ -68,15 +67,19 @@ bench-codec: .venv-bench/.codec-peers ## only the codecs, with their peers, and 
 
 SESSIONS ?= 100000
 RATE ?= 10000
-
-bench-stores: .venv/.built ## idle sessions, messages a second, waking, and fleets on virtual time: make bench-stores [SESSIONS=100000] [RATE=10000] [SECONDS=60]
-	@$(PY) benches/python/stores_sessions.py --sessions $(SESSIONS) --rate $(RATE) --seconds $(SECONDS)
-	@$(PY) benches/python/stores_simulation.py --sessions $(SESSIONS)
-bench-stores: .venv/.built .venv/.group-test ## power cuts, kills and failing disks at length, and the speed of appends, on the disk of TMPDIR=/var/tmp; an hour
-	@$(PY) benches/python/stores_sqlite.py
 KILLS ?= 200
 
-bench-stores: .venv/.built .venv/.group-servers ## stores against KILLS=200 kills, every broken byte and silent servers; about an hour
+bench-stores: bench-sessions bench-sqlite bench-servers ## stores and sessions against their bars, at length; two hours. Each alone: bench-sessions, bench-sqlite, bench-servers
+
+.PHONY: bench-sessions bench-sqlite bench-servers
+bench-sessions: .venv/.built # idle sessions, messages a second, waking, and fleets on virtual time: [SESSIONS=100000] [RATE=10000] [SECONDS=60]
+	@$(PY) benches/python/stores_sessions.py --sessions $(SESSIONS) --rate $(RATE) --seconds $(SECONDS)
+	@$(PY) benches/python/stores_simulation.py --sessions $(SESSIONS)
+
+bench-sqlite: .venv/.built .venv/.group-test # power cuts, kills and failing disks, and the speed of appends, on the disk of TMPDIR=/var/tmp
+	@$(PY) benches/python/stores_sqlite.py
+
+bench-servers: .venv/.built .venv/.group-servers # stores against KILLS=200 kills, every broken byte and silent servers
 	@$(PY) benches/python/stores_servers.py --kills $(KILLS)
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes

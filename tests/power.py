@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 import disk_trace
-import store_faults
+import disk_faults
 import store_talk
 
 TALK = store_talk.__file__
@@ -80,11 +80,11 @@ def examine_moments(trace: Path, seed: int, outcome: Outcome, *, every: int = 1)
             outcome.damage += [f"seed {seed}, moment {at}, {kind}: {text}" for text in verdict.damage]
 
 
-def let_fail(fault: store_faults.Fault, directory: Path, *, every: int) -> tuple[int, int]:
+def let_fail(fault: disk_faults.Fault, directory: Path, *, every: int) -> tuple[int, int]:
     """Let the n-th call fail for every so many-th n, and return how many places and failed calls there were."""
     (directory / "store").mkdir()
     shim = disk_trace.build_shim(directory)
-    command = [sys.executable, store_faults.__file__, str(directory / "store"), *map(str, map(int, fault)), str(every)]
+    command = [sys.executable, disk_faults.__file__, str(directory / "store"), *map(str, map(int, fault)), str(every)]
     watched = disk_trace.environment(shim, directory / "store", None)
     run = subprocess.run(command, env=watched, check=False, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import disk_trace
 import power
 import pytest
-import store_faults
+import disk_faults
 import store_talk
 
 if TYPE_CHECKING:
@@ -60,15 +60,15 @@ def test_power_cut_after_syncs_that_failed_takes_no_acknowledged_turn(faults: in
 
 
 FAULTS = {
-    "sync": store_faults.Fault(store_faults.SYNC, errno.EIO, 1, is_short=False),
-    "syncs": store_faults.Fault(store_faults.SYNC, errno.EIO, store_faults.FOR_EVER, is_short=False),
-    "full": store_faults.Fault(store_faults.WRITE, errno.ENOSPC, store_faults.FOR_EVER, is_short=False),
-    "half": store_faults.Fault(store_faults.WRITE, errno.ENOSPC, 1, is_short=True),
-    "write": store_faults.Fault(store_faults.WRITE, errno.EIO, 1, is_short=False),
-    "truncate": store_faults.Fault(store_faults.TRUNCATE, errno.EIO, 1, is_short=False),
-    "unlink": store_faults.Fault(store_faults.UNLINK, errno.EIO, 1, is_short=False),
-    "open": store_faults.Fault(store_faults.OPEN, errno.EMFILE, 1, is_short=False),
-    "read": store_faults.Fault(store_faults.READ, errno.EIO, 1, is_short=False),
+    "sync": disk_faults.Fault(disk_faults.SYNC, errno.EIO, 1, is_short=False),
+    "syncs": disk_faults.Fault(disk_faults.SYNC, errno.EIO, disk_faults.FOR_EVER, is_short=False),
+    "full": disk_faults.Fault(disk_faults.WRITE, errno.ENOSPC, disk_faults.FOR_EVER, is_short=False),
+    "half": disk_faults.Fault(disk_faults.WRITE, errno.ENOSPC, 1, is_short=True),
+    "write": disk_faults.Fault(disk_faults.WRITE, errno.EIO, 1, is_short=False),
+    "truncate": disk_faults.Fault(disk_faults.TRUNCATE, errno.EIO, 1, is_short=False),
+    "unlink": disk_faults.Fault(disk_faults.UNLINK, errno.EIO, 1, is_short=False),
+    "open": disk_faults.Fault(disk_faults.OPEN, errno.EMFILE, 1, is_short=False),
+    "read": disk_faults.Fault(disk_faults.READ, errno.EIO, 1, is_short=False),
 }
 
 

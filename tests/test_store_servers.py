@@ -26,7 +26,7 @@ from servers import (
     until_is,
 )
 from stalling_proxy import Fault
-from store_faults import proxied, through
+from server_faults import proxied, through
 
 import rolecore
 from rolecore.stores import wire

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from servers import PostgresServer, RedisServer, running  # noqa: E402  the tests' servers
-from store_faults import OPERATIONS, Late, frozen_overruns, kills, overruns, quantile, resets  # noqa: E402
+from server_faults import OPERATIONS, Late, frozen_overruns, kills, overruns, quantile, resets  # noqa: E402
 
 SEED = 2026
 MUST_MS = 50

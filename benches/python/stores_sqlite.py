@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import disk_trace
 import power
-from store_faults import FOR_EVER, OPEN, READ, SYNC, TRUNCATE, UNLINK, WRITE, Fault
+from disk_faults import FOR_EVER, OPEN, READ, SYNC, TRUNCATE, UNLINK, WRITE, Fault
 
 import rolecore
 from rolecore.stores import sqlite_file, wire

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers import NEEDS_POSTGRES, NEEDS_REDIS, POSTGRES_URL, REDIS_URL, PostgresServer, RedisServer, running
-from store_faults import OPERATIONS, frozen_overruns, kills, overruns, quantile, resets
+from server_faults import OPERATIONS, frozen_overruns, kills, overruns, quantile, resets
 
 if TYPE_CHECKING:
     from pathlib import Path
