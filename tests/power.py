@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-import disk_trace
 import disk_faults
+import disk_trace
 import store_talk
 
 TALK = store_talk.__file__

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from servers import NEEDS_POSTGRES, NEEDS_REDIS, POSTGRES_URL, REDIS_URL, PostgresServer, RedisServer, running
 from server_faults import OPERATIONS, frozen_overruns, kills, overruns, quantile, resets
+from servers import NEEDS_POSTGRES, NEEDS_REDIS, POSTGRES_URL, REDIS_URL, PostgresServer, RedisServer, running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import disk_faults
 import disk_trace
 import power
 import pytest
-import disk_faults
 import store_talk
 
 if TYPE_CHECKING:

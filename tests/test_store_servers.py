@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 import pytest
+from server_faults import proxied, through
 from servers import (
     HOST,
     NEEDS_POSTGRES,
@@ -26,7 +27,6 @@ from servers import (
     until_is,
 )
 from stalling_proxy import Fault
-from server_faults import proxied, through
 
 import rolecore
 from rolecore.stores import wire

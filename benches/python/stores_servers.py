@@ -17,8 +17,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from servers import PostgresServer, RedisServer, running  # noqa: E402  the tests' servers
 from server_faults import OPERATIONS, Late, frozen_overruns, kills, overruns, quantile, resets  # noqa: E402
+from servers import PostgresServer, RedisServer, running  # noqa: E402  the tests' servers
 
 SEED = 2026
 MUST_MS = 50

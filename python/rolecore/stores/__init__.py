@@ -28,8 +28,8 @@ def open_store(url: str, *, durability: str = "full", quota_bytes: int | None = 
 
     Args:
         url: "memory://": gone with the process. "sqlite:///relative.db", "sqlite:////absolute.db": in a file, which is
-            made when it is absent. "redis://host:6379/0" or "rediss://": a Redis server. "postgresql://host/database": a
-            PostgreSQL server.
+            made when it is absent. "redis://host:6379/0" or "rediss://": a Redis server. "postgresql://host/database":
+            a PostgreSQL server.
         durability: "full": what `append` has returned survives a power cut, as far as the store can hold anything.
             "normal": it survives the death of the process; a power cut may take the newest.
         quota_bytes: bytes that the sessions of each tenant may take, as `SupportsQuota` counts; None for no limit.

@@ -79,9 +79,11 @@ impl Said<'_> {
                 ..Message::text(Role::Assistant, "")
             },
             Self::Result(text, number) => Message { tool_call_id: Some(id(*number).into()), ..plain(Role::Tool, text) },
-            Self::Refusal(text) => {
-                Message { parts: Parts::new(), refusal: Some(text.build().into()), ..Message::text(Role::Assistant, "") }
-            }
+            Self::Refusal(text) => Message {
+                parts: Parts::new(),
+                refusal: Some(text.build().into()),
+                ..Message::text(Role::Assistant, "")
+            },
             Self::Instruction(text) => plain(Role::System, text),
             Self::Pinned(role, text) => return (plain(Role::ALL[usize::from(role % 4)], text), true),
             Self::Any(any) => return any.build(),
