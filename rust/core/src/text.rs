@@ -91,8 +91,9 @@ const FULL: usize = 32 << 10;
 impl Blocks {
     /// Takes note of the last message, whose texts have so many bytes with their room.
     pub(crate) fn push(&mut self, messages: &mut [Message], room: usize) {
-        if let (Some((_, before)), FULL..) = (messages.split_last_mut(), room) {
-            self.close(before);
+        if room >= FULL {
+            let last = messages.len() - 1;
+            self.close(&mut messages[..last]);
         }
         self.open_len += room;
         if self.open_len >= FULL {

@@ -283,7 +283,7 @@ impl Snapshot {
         Ok(dict)
     }
 
-    /// Return the messages and pins as a History, counted anew.
+    /// Return the messages and pins as a History, counted anew; their words are read when a window is first chosen.
     ///
     /// Args:
     ///     tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.

@@ -307,7 +307,7 @@ impl History {
     ///     MessageError: a message is not of the form a chat API takes.
     ///     ArgumentError: an argument is of a wrong kind.
     ///
-    /// Cost: O(bytes), and a count of all messages.
+    /// Cost: O(bytes), and a count of all messages; their words are read when a window is first chosen.
     #[staticmethod]
     #[pyo3(
         signature = (
