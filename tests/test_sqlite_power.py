@@ -52,8 +52,11 @@ def test_power_cut_of_a_normal_store_takes_the_newest_turns_and_nothing_else() -
 @pytest.mark.parametrize("faults", [1, 3])
 def test_power_cut_after_syncs_that_failed_takes_no_acknowledged_turn(faults: int) -> None:
     outcome = power.Outcome()
-    for seed in (1, 2):
+    for seed in range(1, 20):
         power.cut_power("full", seed, outcome, sessions=8, batches=25, faults=faults)
+        # Two at least, and on until an append has met one: by how batches fall, it may be a sync that none waits for.
+        if seed > 1 and outcome.failures > 0:
+            break
     assert outcome.failures > 0
     assert outcome.damage == []
     assert outcome.most_lost == 0
