@@ -204,6 +204,15 @@ def test_migrate_with_move_deletes_what_is_there(here: str, there: str, capsys: 
     assert content(here) == {}
 
 
+def test_migrate_with_move_to_the_same_store_by_another_name_deletes_nothing(
+    here: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(here, {"s": TALK, "t": TALK})
+    monkeypatch.chdir(tmp_path)
+    assert "the same store" in refusal(["migrate", here, "sqlite:///here.db", "--move"], capsys)
+    assert content(here) == {"s": TALK, "t": TALK}
+
+
 def test_migrate_that_is_interrupted_is_finished_by_the_next(here: str, there: str) -> None:
     fill(here, {f"s{i}": TALK for i in range(5)})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -160,6 +161,9 @@ def migrate(
         tenant: whose sessions.
         is_move: whether to delete here what is there.
         tell: is called for each session as it is done.
+
+    Raises:
+        ArgumentError: both URLs are the same, or with `is_move` they name the same store: then nothing is deleted.
     """
     if from_url == to_url:
         msg = "both URLs are the same; name another store to move sessions to"
@@ -168,13 +172,33 @@ def migrate(
     async def work(source: SessionStore) -> list[Moved]:
         done = []
         async with open_store(to_url) as target:
-            for session_id in await source.list(tenant=tenant):
+            ids = await source.list(tenant=tenant)
+            if is_move and ids and await _is_one(source, target, tenant):
+                msg = "both URLs name the same store; name another to move sessions to"
+                raise ArgumentError(msg)
+            for session_id in ids:
                 moved = await _migrate_one(source, target, session_id, tenant, is_move=is_move)
                 tell(moved)
                 done.append(moved)
         return done
 
     return _run(from_url, work)
+
+
+async def _is_one(source: SessionStore, target: SessionStore, tenant: str) -> bool:
+    """Whether both are one store, which URLs don't tell: a session that is made in one, for a moment, is in the other.
+
+    Each session would be found there, and deleted here.
+    """
+    session_id = f"rolecore-migrate-{uuid.uuid4().hex}"
+    await target.append(session_id, [{}], tenant=tenant, expected_version=0)
+    try:
+        await source.load(session_id, tenant=tenant)
+    except SessionNotFound:
+        return False
+    finally:
+        await target.delete(session_id, tenant=tenant)
+    return True
 
 
 async def _migrate_one(
