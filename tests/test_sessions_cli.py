@@ -154,6 +154,12 @@ def test_bad_urls_and_absent_sessions_are_refused(here: str, capsys: pytest.Capt
     assert "sessions" in refusal([], capsys)
 
 
+@pytest.mark.parametrize("argv", [["ls", "URL", "URL"], ["URL"], ["show", "URL", "s", "--turns", "URL"]])
+def test_url_in_a_wrong_place_is_not_shown(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"redis://user:{WORDS}@127.0.0.1/0"
+    assert "--help" in refusal([url if part == "URL" else part for part in argv], capsys)
+
+
 def test_migrate_copies_exactly_and_again_does_nothing(
     here: str, there: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

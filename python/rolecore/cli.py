@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
@@ -73,8 +74,9 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are one sentence, like all others."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `main` prints."""
-        msg = f"{message} (see {self.prog} --help)"
+        """Raise what `main` prints, without what follows a URL's scheme, such as a password."""
+        shown = re.sub("://.*", "://...", message, flags=re.DOTALL)
+        msg = f"{shown} (see {self.prog} --help)"
         raise ArgumentError(msg)
 
 
