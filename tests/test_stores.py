@@ -19,7 +19,7 @@ from rolecore.stores.memory import MemoryStore
 from rolecore.testing import SessionStoreContract, message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from rolecore.stores.protocol import Ids
 
@@ -85,6 +85,22 @@ def test_wire_text_is_ascii_and_plain_json_unless_a_pair_is_split(item: dict[str
 def test_wire_of_damaged_text_raises_naming_its_place(text: str) -> None:
     with pytest.raises(rolecore.StoreError, match="stored message 1 is damaged"):
         wire.decode(["{}", text])
+
+
+@pytest.mark.parametrize("value", [None, b"{}", b"x7b7d", 7, 1.5])
+def test_wire_of_what_is_no_text_at_all_is_damaged(value: Any) -> None:
+    with pytest.raises(rolecore.StoreError, match="stored message 0 is damaged"):
+        wire.decode([value])
+
+
+def test_wire_lets_errors_of_the_callers_own_iterable_through() -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield {}
+        msg = "the caller's own"
+        raise TypeError(msg)
+
+    with pytest.raises(TypeError, match="the caller's own"):
+        wire.encode(broken())
 
 
 @pytest.mark.parametrize(

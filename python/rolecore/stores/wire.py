@@ -32,6 +32,7 @@ def encode(messages: Iterable[dict[str, Any]]) -> list[str]:
     Raises:
         ArgumentError: `messages` is no iterable of messages, or there is none.
         MessageError: a message is not a dict that JSON can hold exactly, or nests more than `MAX_DEPTH` deep.
+        What `messages` raises while it is read.
 
     Example:
         >>> from rolecore.stores import wire
@@ -40,12 +41,13 @@ def encode(messages: Iterable[dict[str, Any]]) -> list[str]:
     """
     try:
         # A dict or a string is iterable too, and never meant.
-        items = None if isinstance(messages, (str, bytes, dict)) else list(messages)
+        source = None if isinstance(messages, (str, bytes, dict)) else iter(messages)
     except TypeError:
-        items = None
-    if items is None:
+        source = None
+    if source is None:
         msg = f"messages is of type {type(messages).__name__}; it must be a list of dicts"
         raise ArgumentError(msg)
+    items = list(source)
     if not items:
         msg = "messages is empty; append at least one"
         raise ArgumentError(msg)
@@ -63,7 +65,7 @@ def decode(texts: Iterable[str]) -> list[dict[str, Any]]:
         try:
             plain = bytes.fromhex(text[1:]).decode("utf-8", "surrogatepass") if text.startswith("x") else text
             message = json.loads(plain)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:  # a file may hold other than text
             raise _damaged(i) from error
         if type(message) is not dict:
             raise _damaged(i)
