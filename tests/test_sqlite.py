@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import os
@@ -495,6 +496,33 @@ def test_message_longer_than_sqlite_takes_is_an_error(path: str, monkeypatch: py
         with pytest.raises(rolecore.StoreError, match="over 1000 bytes long"):
             await store.append("s", [message("x" * 1000)])
         assert await store.append("s", [message("x" * 600), message("x" * 600)]) == 2
+
+    run(test, path)
+
+
+@pytest.mark.parametrize("seconds", [1e14, 1e300])
+def test_end_of_a_session_that_is_further_off_than_numbers_go_is_never(path: str, seconds: float) -> None:
+    async def test(store: SqliteStore) -> None:
+        await store.append("s", [message(1)])
+        await store.expire("s", 0.001)
+        await store.expire("s", seconds)
+        assert await store.append("s", [message(2)]) == 2
+
+    run(test, path, clock=Clock())
+
+
+@pytest.mark.parametrize("damage", ["UPDATE sessions SET version = 'x'", "UPDATE sessions SET updated_at = 'x'"])
+def test_value_of_another_type_is_an_error_that_holds_no_lock(path: str, damage: str) -> None:
+    async def test(store: SqliteStore) -> None:
+        await store.append("s", [message(1)])
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as con:
+            con.execute(damage)
+            for call in (functools.partial(store.append, "s", [message(2)]), functools.partial(store.load, "s")):
+                with pytest.raises(rolecore.StoreError, match="damaged"):
+                    await call()
+                con.execute("BEGIN IMMEDIATE")
+                con.execute("ROLLBACK")
+        assert await store.append("t", [message(3)]) == 1
 
     run(test, path)
 

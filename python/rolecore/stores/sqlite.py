@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from contextlib import suppress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # What one transaction takes, so that none holds the lock for long.
 _MOST_JOBS = 512
 _MOST_BYTES = 8 << 20
+# 3,000 years from now; microseconds are counted in 64 bits.
+_NEVER_S = 1e11
 # Between two tries to get a lock, in seconds.
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.008
@@ -164,9 +167,9 @@ class SqliteStore:
     async def expire(self, session_id: str, seconds: float | None, *, tenant: str = "") -> None:
         """Let a session end so many seconds from now: see `SupportsTTL.expire`."""
         rules.check_ids(tenant, session_id)
-        left = None if seconds is None else deadlines.read_seconds(seconds)
+        left = math.inf if seconds is None else deadlines.read_seconds(seconds)
         async with deadlines.within("expire"):
-            await self._writer.ask(sqlite_batch.Expire((tenant, session_id), left))
+            await self._writer.ask(sqlite_batch.Expire((tenant, session_id), None if left > _NEVER_S else left))
 
     async def usage(self, *, tenant: str = "") -> int:
         """Return the bytes that the tenant's sessions take: see `SupportsQuota.usage`."""
@@ -221,7 +224,7 @@ class SqliteStore:
                 return job.work(self._reading)
             except StoreError as error:
                 return error
-            except (sqlite3.Error, sqlite_file.LockedError, OSError) as error:
+            except (sqlite3.Error, sqlite_file.LockedError, OSError, *sqlite_file.DAMAGES) as error:
                 if not sqlite_file.is_locked(error):
                     self._close_reader()
                     return sqlite_file.explain(error, self._path)
@@ -258,7 +261,7 @@ class SqliteStore:
                     job.answer = error
             batch.write()
             self._open().execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *sqlite_file.DAMAGES) as error:
             why = self._settle(error, batch)
             if why is not None:
                 for job in jobs:
@@ -303,7 +306,7 @@ class SqliteStore:
             self._is_open, self._is_suspect = True, False
         return self._con
 
-    def _settle(self, error: sqlite3.Error, batch: sqlite_batch.Batch | None) -> str | None:
+    def _settle(self, error: Exception, batch: sqlite_batch.Batch | None) -> str | None:
         """Return why a transaction failed, so that nothing of it is there; None when all of it is on the disk."""
         why = str(sqlite_file.explain(error, self._path))
         if not sqlite_file.is_disk_failure(error):

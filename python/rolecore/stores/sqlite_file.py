@@ -49,6 +49,10 @@ _MEANINGS = {
 }
 
 
+# What comes of a value that no store wrote: a text in place of a number, or a number too large.
+DAMAGES = (TypeError, ValueError, OverflowError)
+
+
 class LockedError(Exception):
     """Somebody else holds a lock that is needed; try again."""
 
@@ -70,7 +74,8 @@ def explain(error: Exception, path: str) -> StoreError:
     if isinstance(error, OSError):
         return StoreError(f"{path}: {(error.strerror or type(error).__name__).lower()}; look into the system's log")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    meaning = _MEANINGS.get(_code(error), "SQLite refuses; look up the name of the error")
+    code = sqlite3.SQLITE_CORRUPT if isinstance(error, DAMAGES) else _code(error)
+    meaning = _MEANINGS.get(code, "SQLite refuses; look up the name of the error")
     return StoreError(f"{path}: {meaning} ({name})")
 
 
