@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import rolecore
 from rolecore import deadlines
+from rolecore.sessions.mailbox import Letter
 from rolecore.sessions.session import RoleSession, SessionState
 from rolecore.stores.memory import MemoryStore
 from rolecore.testing import VirtualLoop, message, run_virtual
@@ -292,6 +294,22 @@ def test_mailbox_is_a_bounded_queue(when_full: str, size: int, steps: list[tuple
     run(test, mailbox_size=size, when_full=when_full)
 
 
+def test_senders_that_gave_up_waiting_for_room_leave_nothing_behind() -> None:
+    async def test(actor: rolecore.RoleActor, desk: Desk, store: Store) -> None:  # noqa: ARG001
+        kept = [await actor.post(message(text)) for text in ("begun", "waits")]
+        for _ in range(20):
+            with rolecore.deadline(0.01), pytest.raises(rolecore.DeadlineExceeded):
+                await actor.send(message("gives up"))
+        gc.collect()
+        letters = [item for item in gc.get_objects() if isinstance(item, Letter)]
+        # The last one is still in its error's traceback.
+        assert sum(letter.message["content"] == "gives up" for letter in letters) <= 1
+        assert desk.handled == ["begun"]
+        await asyncio.gather(*kept)
+
+    run(test, mailbox_size=1)
+
+
 def test_cancelled_before_it_is_begun_is_never_handled() -> None:
     async def test(actor: rolecore.RoleActor, desk: Desk, store: Store) -> None:  # noqa: ARG001
         first = await actor.post(message("first"))
@@ -552,6 +570,52 @@ def test_stop_does_not_wait_out_a_back_off_beyond_its_deadline() -> None:
         assert desk.handled == ["crash"]
 
     run(test, backoff_s=1000, max_backoff_s=1000)
+
+
+def test_stop_that_waits_for_a_back_off_ends_when_another_stops_at_its_deadline() -> None:
+    async def test(actor: rolecore.RoleActor, desk: Desk, store: Store) -> None:  # noqa: ARG001
+        with pytest.raises(ZeroDivisionError):
+            await actor.send(message("crash"))
+        waits = await actor.post(message("a"))
+        patient = asyncio.ensure_future(actor.stop())
+        with rolecore.deadline(5):
+            await actor.stop()
+        await patient
+        with pytest.raises(rolecore.ActorStopped):
+            await waits
+        assert asyncio.get_running_loop().time() < 10
+
+    run(test, backoff_s=1000, max_backoff_s=1000)
+
+
+class Outcome(BaseException):
+    """What is no Exception, as those of pytest and gevent."""
+
+
+def test_handlers_error_that_is_no_exception_goes_to_the_sender_too() -> None:
+    async def handler(session: RoleSession, message: Message) -> Message:  # noqa: ARG001
+        raise Outcome
+
+    async def main() -> None:
+        actor = rolecore.RoleActor(RoleSession("support"), handler, store=MemoryStore())
+        for _ in range(2):
+            with pytest.raises(Outcome):
+                await actor.send(message("a"))
+        await actor.stop()
+
+    run_virtual(main(), seed=1)
+
+
+def test_handler_that_exits_ends_the_loop_and_not_only_its_actor() -> None:
+    async def handler(session: RoleSession, message: Message) -> Message:  # noqa: ARG001
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with rolecore.Supervisor(handler, store=MemoryStore()) as roles:
+            await roles.send(roles.start("support").session_id, message("a"))
+
+    with pytest.raises(SystemExit):
+        run_virtual(main(), seed=1)
 
 
 @pytest.mark.parametrize("options", [{"mailbox_size": 0}, {"when_full": "burst"}, {"backoff_s": -1}])

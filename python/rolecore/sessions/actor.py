@@ -219,7 +219,7 @@ class RoleActor:
         self._mailbox.stop(stopped)
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._next()  # nothing is left: it tells whoever waits for that
 
     async def _run(self, letter: Letter) -> None:
         try:
@@ -230,7 +230,15 @@ class RoleActor:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # not by the handler itself: the loop ends, or `stop` was called
                 self._halt()
-        except Exception as error:  # noqa: BLE001  all of them are the sender's
+        except GeneratorExit:  # the garbage collector ends what a loop left behind
+            raise
+        except (KeyboardInterrupt, SystemExit):  # the loop ends, and nobody may wait for this
+            letter.fail(stopped())
+            self._halt()
+            self._task = None
+            self._next()
+            raise
+        except BaseException as error:  # noqa: BLE001  all others are the sender's
             letter.fail(error)
         else:
             if not letter.answer.done():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,8 @@ class Mailbox:
             raise ArgumentError(msg)
         self.when_full = when_full
         self._letters: deque[Letter] = deque()
-        self._waiting: deque[tuple[Letter, asyncio.Future[None]]] = deque()
+        # Of each sender that waits, by what tells it that there is room; who gives up is taken out at once.
+        self._waiting: OrderedDict[asyncio.Future[None], Letter] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many letters there are, those of waiting senders not counted."""
@@ -82,10 +83,11 @@ class Mailbox:
             self._letters.append(letter)
         else:
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append((letter, room))
+            self._waiting[room] = letter
             try:
                 await room
             except asyncio.CancelledError:
+                self._waiting.pop(room, None)
                 letter.answer.cancel()  # it may just have been taken in
                 raise
 
@@ -94,7 +96,7 @@ class Mailbox:
         while True:
             letter = self._letters.popleft() if self._letters else None
             while self._waiting and len(self._letters) < self.size:
-                waiting, room = self._waiting.popleft()
+                room, waiting = self._waiting.popitem(last=False)
                 if not room.done():
                     room.set_result(None)
                     self._letters.append(waiting)
@@ -107,7 +109,7 @@ class Mailbox:
         """Let all letters go, and the senders that wait for room; each gets an error of its own."""
         for letter in self._letters:
             letter.fail(error())
-        for _, room in self._waiting:
+        for room in self._waiting:
             if not room.done():
                 room.set_exception(error())
         self._letters.clear()
