@@ -492,6 +492,20 @@ def test_synchronous_face() -> None:
         roles.send("s", message("late"))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_synchronous_face_whose_loop_has_ended_is_stopped() -> None:
+    async def leave(session: rolecore.RoleSession, message: Message) -> Message:  # noqa: ARG001
+        raise SystemExit(3)
+
+    with SupervisorThread(leave, store=rolecore.open_store("memory://")) as roles:
+        roles.start("support", session_id="s")
+        with pytest.raises(rolecore.ActorStopped):
+            roles.send("s", message("a"))
+        roles._thread.join()
+        with pytest.raises(rolecore.ActorStopped):
+            roles.start("support")
+
+
 def test_synchronous_face_takes_the_callers_context() -> None:
     seen = []
 

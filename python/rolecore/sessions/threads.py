@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from rolecore.errors import ActorStopped
 from rolecore.sessions.mailbox import stopped
 from rolecore.sessions.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextvars import Context
     from types import TracebackType
     from typing import Self
 
@@ -49,6 +52,7 @@ class SupervisorThread:
         self._store = store
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
+        self._calls: set[Future[Any]] = set()  # that nobody has answered yet
 
     def start(self, role_id: str, **options: Any) -> RoleSession:  # noqa: ANN401  those of Supervisor.start
         """Return a new session; see `Supervisor.start`."""
@@ -76,7 +80,7 @@ class SupervisorThread:
         An interrupt of the caller, as by Ctrl-C, cancels it.
 
         Raises:
-            ActorStopped: it is not running.
+            ActorStopped: it is not running, or its loop has ended meanwhile.
         """
         loop = self._loop
         if loop is None:
@@ -87,22 +91,27 @@ class SupervisorThread:
             try:
                 result = function(self._supervisor)
                 done.set_result(await result if isawaitable(result) else result)
+            except asyncio.CancelledError:  # the loop ends, or the caller has gone
+                done.set_exception(stopped())
             except BaseException as error:  # noqa: BLE001  the caller's
                 done.set_exception(error)
 
         tasks: list[asyncio.Task[None]] = []
         context = copy_context()
-        loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(run())), context=context)
+        self._calls.add(done)
         try:
+            _soon(loop, lambda: tasks.append(loop.create_task(run())), context=context)
             return done.result()
         finally:
+            self._calls.discard(done)
             if not done.done():
-                loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+                with suppress(ActorStopped):
+                    _soon(loop, lambda: [task.cancel() for task in tasks])
 
     def __enter__(self) -> Self:
         """Start the thread and enter the store; raises what the store does."""
         began: Future[None] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(began)), name="rolecore-sessions")
+        self._thread = threading.Thread(target=self._run, args=(began,), name="rolecore-sessions")
         self._thread.start()
         began.result()
         return self
@@ -112,12 +121,24 @@ class SupervisorThread:
     ) -> None:
         """Drain, within the caller's deadline, and end the thread; see `Supervisor.close`."""
         try:
-            self.call(lambda supervisor: supervisor.close())
+            with suppress(ActorStopped):  # its loop has ended already
+                self.call(lambda supervisor: supervisor.close())
         finally:
             loop, self._loop = self._loop, None
             if loop is not None and self._end is not None:
-                loop.call_soon_threadsafe(self._end.set)
+                with suppress(ActorStopped):
+                    _soon(loop, self._end.set)
             self._thread.join()
+
+    def _run(self, began: Future[None]) -> None:
+        try:
+            asyncio.run(self._main(began))
+        finally:
+            # Whatever ended the loop, and with what it had not begun: nobody may wait for it.
+            self._loop = None
+            for done in list(self._calls):
+                if not done.done():
+                    done.set_exception(stopped())
 
     async def _main(self, began: Future[None]) -> None:
         try:
@@ -130,3 +151,10 @@ class SupervisorThread:
             if began.done():
                 raise
             began.set_exception(error)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], context: Context | None = None) -> None:
+    try:
+        loop.call_soon_threadsafe(callback, context=context)
+    except RuntimeError:  # it is closed
+        raise stopped() from None
