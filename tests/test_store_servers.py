@@ -327,3 +327,23 @@ def test_postgres_url_of_another_form_is_refused_without_showing_it(url: str) ->
     with pytest.raises(rolecore.ArgumentError, match="postgresql://") as caught:
         rolecore.open_store(url)
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@each
+def test_store_in_another_loop_is_an_error_that_says_so(url: str) -> None:
+    async def test(store: Any, tenant: str) -> None:
+        with pytest.raises(rolecore.StoreError, match="another event loop"):
+            await asyncio.to_thread(lambda: asyncio.run(store.append("s", [message(1)], tenant=tenant)))
+        assert await store.append("s", [message(2)], tenant=tenant, expected_version=0) == 1
+
+    run(url, test)
+
+
+@each
+def test_longest_deadline_is_as_good_as_none(url: str) -> None:
+    async def work() -> int:
+        async with rolecore.open_store(url, durability="normal") as store:
+            with rolecore.deadline(sys.float_info.max):
+                return await store.append("s", [message(1)], tenant=uuid4().hex)
+
+    assert asyncio.run(work()) == 1

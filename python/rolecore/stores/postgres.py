@@ -226,8 +226,8 @@ class PostgresStore:
     def _settings(self) -> tuple[str, str]:
         """Return what `schema.SETTINGS` takes; the server's limits end what we no longer wait for."""
         left_s = deadlines.remaining()
-        left_ms = math.ceil((DEFAULT_TIMEOUT_S if left_s is None else left_s) * 1000)
-        return "on" if self._durability == "full" else "off", str(max(1, min(left_ms, _MAX_TIMEOUT_MS)))
+        left_ms = min((DEFAULT_TIMEOUT_S if left_s is None else left_s) * 1000, _MAX_TIMEOUT_MS)
+        return "on" if self._durability == "full" else "off", str(max(1, math.ceil(left_ms)))
 
     async def _connect(self) -> Any:  # noqa: ANN401  psycopg's
         with self._translated("connect", None):

@@ -54,6 +54,7 @@ class Server(Generic[C]):
         self._drop = drop
         self._idle: list[C] = []
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
 
     async def call(self, what: str, work: Callable[[C, bool], Awaitable[T]]) -> T:
@@ -65,11 +66,17 @@ class Server(Generic[C]):
                 raises, the connection is dropped, as nobody knows what is still to come on it.
 
         Raises:
-            StoreError: the store is closed, or the server cannot be reached; what else `connect` and `work` raise.
+            StoreError: the store is closed or another event loop's, or the server cannot be reached; what else
+                `connect` and `work` raise.
             DeadlineExceeded: the deadline is over, or without one `DEFAULT_TIMEOUT_S`.
         """
         if self._is_closed:
             raise rules.closed()
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            msg = "the store belongs to another event loop, where it was first used; open one in each loop and process"
+            raise StoreError(msg)
         with deadlines.deadline(DEFAULT_TIMEOUT_S if deadlines.remaining() is None else None):
             async with deadlines.within(what):
                 return await self._try(what, work)
