@@ -212,7 +212,7 @@ def test_calls_of_one_turn_of_the_loop_are_one_transaction(path: str, monkeypatc
         await asyncio.gather(*(talk(i) for i in range(100)))
 
     run(test, path)
-    # The thread is idle when the first come; it may be ready again in the midst of the next, which are two batches then.
+    # The thread is idle when the first come; it may be ready again in the midst of the next: two batches then.
     assert sizes[0] == 100
     assert sum(sizes) == 300
     assert len(sizes) <= 5
@@ -572,6 +572,7 @@ def test_full_disk_is_an_error_and_the_store_goes_on_when_there_is_room(path: st
         "sqlite:///:memory:",
         f"sqlite:///{WORDS}?mode=ro",
         f"sqlite:///{WORDS}\0",
+        f"sqlite:///{WORDS}\ud800",
         f"sqlite://{WORDS}@host/store.db",
     ],
 )

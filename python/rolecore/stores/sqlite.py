@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 import time
 from contextlib import suppress
@@ -43,7 +44,8 @@ def path_of(url: str) -> str:
         ArgumentError: it names none, or more than a path.
     """
     path = url.partition("://")[2]
-    if not path.startswith("/") or len(path) == 1 or path[1:] == ":memory:" or "\0" in path or "?" in path:
+    is_name = not re.search("[\0?\ud800-\udc7f\udd00-\udfff]", path)  # others stand for bytes that are no UTF-8
+    if not path.startswith("/") or len(path) == 1 or path[1:] == ":memory:" or not is_name:
         msg = "url must be 'sqlite:///relative.db' or 'sqlite:////absolute.db' and have no ?options; for a store in "
         msg += "memory it is 'memory://'"
         raise ArgumentError(msg)
