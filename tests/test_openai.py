@@ -269,6 +269,15 @@ def test_embed_cut_chunk_raises(server: Server) -> None:
     fails(server, rolecore.APIConnectionError, r"no whole reply from .*: IncompleteRead")
 
 
+def test_embed_silent_endpoint_raises_at_the_deadline(server: Server) -> None:
+    server.gate = threading.Event()
+    with rolecore.deadline(0.05), pytest.raises(rolecore.DeadlineExceeded, match="embedding"):
+        embedder(server).embed(["a"])
+    server.gate.set()
+    with rolecore.deadline(0), pytest.raises(rolecore.DeadlineExceeded, match="embedding"):
+        embedder(server).embed(["a"])
+
+
 def test_embed_silent_endpoint_raises_after_the_timeout(server: Server) -> None:
     server.gate = threading.Event()
     error = fails(

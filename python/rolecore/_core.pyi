@@ -291,7 +291,7 @@ class History:
             MessageError: a message is not of the form a chat API takes.
             ArgumentError: an argument is of a wrong kind.
 
-        Cost: O(bytes), and a count of all messages.
+        Cost: O(bytes), and a count of all messages; their words are read when a window is first chosen.
         """
     def save(
         self,
@@ -543,7 +543,7 @@ class Snapshot:
             CodecError: it is damaged.
         """
     def to_history(self, /, *, tokenizer: str | os.PathLike[str] | Tokenizer | None = None) -> History:
-        """Return the messages and pins as a History, counted anew.
+        """Return the messages and pins as a History, counted anew; their words are read when a window is first chosen.
 
         Args:
             tokenizer: what counts; None: the snapshot's own, or that of a History if it names none.

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from rolecore import deadlines
 from rolecore.arguments import read_count, read_texts, unit_rows
 from rolecore.errors import AdapterError, APIConnectionError, APIStatusError, ArgumentError, RateLimitError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _TOO_MANY_REQUESTS = 429
 # A row of 4,096 numbers takes 90 kB of JSON; 2,048 texts, OpenAI's limit, then 190 MB.
 _MAX_REPLY_BYTES = 256 << 20
+_PIECE_BYTES = 1 << 20
+_STEP = "embedding"
 _WAY_OUT = {
     400: "check model, the texts' lengths and batch_size",
     401: "check api_key",
@@ -31,6 +34,15 @@ _WAY_OUT = {
     413: "lower batch_size",
     429: "wait, or send less",
 }
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Return the body, up to one byte more than is allowed; a deadline may pass while it drips in."""
+    reply = bytearray()
+    while piece := response.read(min(_PIECE_BYTES, _MAX_REPLY_BYTES + 1 - len(reply))):
+        deadlines.check(_STEP)
+        reply += piece
+    return bytes(reply)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -126,6 +138,7 @@ class OpenAIEmbedder:
         Raises:
             ArgumentError: `texts` is a string or no iterable, or an item is not a string.
             APIConnectionError: the endpoint cannot be reached, breaks off or is silent for too long.
+            DeadlineExceeded: the `rolecore.deadline` around it is over; no silence is waited out for longer.
             RateLimitError: it wants fewer requests; `.retry_after_s` is the wait it asks for.
             APIStatusError: it answers with another status that is no success, which `.status` is.
             AdapterError: its reply is not one row a text, of `dim` finite numbers and not all zeros.
@@ -149,16 +162,21 @@ class OpenAIEmbedder:
         """Return what the endpoint says of each text, in order."""
         body = json.dumps({"model": self._model, "input": texts}, ensure_ascii=False).encode()
         url = f"{self._base_url}/embeddings"
+        deadlines.check(_STEP)
+        left = deadlines.remaining()
+        timeout_s = self._timeout_s if left is None else min(self._timeout_s, left)
         request = urllib.request.Request(url, body, self._headers, method="POST")  # noqa: S310  http or https: _checked_url
         try:
-            with self._opener.open(request, timeout=self._timeout_s) as response:
-                reply = response.read(_MAX_REPLY_BYTES + 1)
+            with self._opener.open(request, timeout=timeout_s) as response:
+                reply = _read(response)
                 length = response.headers.get("Content-Length", "")
         except urllib.error.HTTPError as error:
             with error:
                 raise _status_error(error.code, error.headers.get("Retry-After")) from None
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last: a host that cannot be one
             reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError) and timeout_s == left:
+                raise deadlines.exceeded(_STEP) from None
             what = f"no whole reply from {self._base_url}: {type(reason).__name__}"
             msg = f"{what}; check base_url and timeout_s={self._timeout_s}"
             raise APIConnectionError(msg) from None
