@@ -61,13 +61,6 @@ pub(super) fn offsets_len(n: usize) -> usize {
     n.saturating_add(1).saturating_mul(4)
 }
 
-/// Not all at once: a longer copy is left to `rep movsb`, which takes up to twice the time where the two ends lie badly to each other.
-fn copy_long<B: Byte>(to: &mut [B], from: &[u8]) {
-    for (to, from) in to.chunks_mut(SHORT).zip(from.chunks(SHORT)) {
-        B::copy(to, from);
-    }
-}
-
 /// A place in what is written, everything before it written.
 ///
 /// What does not fit is not written, and the pen remembers it: by then the sizes were wrong and nothing is of use, so only the end asks.
@@ -185,7 +178,10 @@ impl<'o, B: Byte> Pen<'o, B> {
     /// Texts that have their room around them already; the length of each, which `lens` gives, is put before it.
     pub(super) fn texts_in_room(&mut self, texts: &str, lens: &mut impl Iterator<Item = u32>) {
         let mut rest = self.take(texts.len());
-        copy_long(rest, texts.as_bytes());
+        // Not all at once: a longer copy is left to `rep movsb`, which takes up to twice the time where the two ends lie badly to each other.
+        for (to, from) in rest.chunks_mut(SHORT).zip(texts.as_bytes().chunks(SHORT)) {
+            B::copy(to, from);
+        }
         while !rest.is_empty() {
             let len = lens.next().unwrap_or(u32::MAX);
             let Some((text, others)) = rest.split_at_mut_checked(room_of_text(len as usize)) else {
@@ -212,8 +208,7 @@ impl<'o, B: Byte> Pen<'o, B> {
         if let Some(last) = padded.last_chunk_mut() {
             *last = [B::of(0); 4];
         }
-        let to = &mut padded[..bytes.len()];
-        if bytes.len() <= SHORT { B::copy(to, bytes) } else { copy_long(to, bytes) }
+        B::copy(&mut padded[..bytes.len()], bytes);
     }
 
     /// Passes over bytes that are written elsewhere.
