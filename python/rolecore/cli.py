@@ -174,16 +174,7 @@ def _add_inspect(commands: argparse._SubParsersAction[_Parser]) -> None:
     inspect.add_argument(
         "--snapshot", type=cli_arguments.from_zero, metavar="N", help="show snapshot N of a batch file, from 0 on"
     )
-    turns = inspect.add_mutually_exclusive_group()
-    turns.add_argument(
-        "--turns",
-        type=cli_arguments.from_zero,
-        default=10,
-        metavar="N",
-        help="most turns, or snapshots of a batch, that are shown, as many from either end (default: %(default)s)",
-    )
-    turns.add_argument("--all", dest="turns", action="store_const", const=None, help="show all of them")
-    inspect.add_argument("--json", action="store_true", help="write the same as JSON")
+    cli_arguments.add_how_much(inspect, "turns, or snapshots of a batch,")
     inspect.set_defaults(run=_inspect)
 
 

@@ -62,3 +62,17 @@ def ratio(text: str) -> float:
         msg = f"{text!r} is not a number from 0 to 1"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def add_how_much(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add how many of `what` a command shows, and whether as JSON."""
+    turns = parser.add_mutually_exclusive_group()
+    turns.add_argument(
+        "--turns",
+        type=from_zero,
+        default=10,
+        metavar="N",
+        help=f"most {what} that are shown, as many from either end (default: %(default)s)",
+    )
+    turns.add_argument("--all", dest="turns", action="store_const", const=None, help="show all of them")
+    parser.add_argument("--json", action="store_true", help="write the same as JSON")

@@ -30,16 +30,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 
     show = verbs.add_parser("show", help="show one session", description="Show a session's messages with their sizes.")
     _add_store(show, "session")
-    turns = show.add_mutually_exclusive_group()
-    turns.add_argument(
-        "--turns",
-        type=cli_arguments.from_zero,
-        default=10,
-        metavar="N",
-        help="most messages that are shown, as many from either end (default: %(default)s)",
-    )
-    turns.add_argument("--all", dest="turns", action="store_const", const=None, help="show all of them")
-    show.add_argument("--json", action="store_true", help="write the same as JSON")
+    cli_arguments.add_how_much(show, "messages")
     show.set_defaults(run=_show)
 
     export = verbs.add_parser(

@@ -183,11 +183,7 @@ class PostgresStore:
 
     async def __aenter__(self) -> Self:
         """Connect, check the server, make the tables; raises StoreError when it is not fit or the store is closed."""
-
-        async def work(_: object, __: bool) -> None:  # noqa: FBT001  Server.call's
-            pass
-
-        await self._server.call("connect", work)
+        await self._server.connect()
         return self
 
     async def __aexit__(

@@ -168,11 +168,7 @@ class RedisStore:
 
     async def __aenter__(self) -> Self:
         """Connect and check the server; raises StoreError when it is not fit or the store is closed."""
-
-        async def work(_: object, __: bool) -> None:  # noqa: FBT001  Server.call's
-            pass
-
-        await self._server.call("connect", work)
+        await self._server.connect()
         return self
 
     async def __aexit__(

@@ -57,6 +57,14 @@ class Server(Generic[C]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
 
+    async def connect(self) -> None:
+        """Make sure of one connection, which checks the server; raises what `call` does."""
+
+        async def work(_connection: C, _is_again: bool) -> None:  # noqa: FBT001  what `call` takes
+            pass
+
+        await self.call("connect", work)
+
     async def call(self, what: str, work: Callable[[C, bool], Awaitable[T]]) -> T:
         """Return what `work` returns, after as many attempts as there is time for.
 

@@ -91,7 +91,7 @@ impl History {
         py: Python<'_>,
     ) -> PyResult<Self> {
         let tokenizer = tokenizer.map_or_else(|| default_tokenizer(py), resolve)?;
-        let history = Self::empty(tokenizer);
+        let history = Self::of(CoreHistory::new(Arc::clone(&tokenizer)), tokenizer);
         if let Some(messages) = messages {
             history.extend(messages)?;
         }
@@ -373,10 +373,6 @@ impl History {
 }
 
 impl History {
-    fn empty(tokenizer: Arc<CoreTokenizer>) -> Self {
-        Self::of(CoreHistory::new(Arc::clone(&tokenizer)), tokenizer)
-    }
-
     /// One that reads its words only when a window is first chosen.
     pub(crate) fn lazy(tokenizer: Arc<CoreTokenizer>) -> Self {
         Self::of(CoreHistory::lazy(Arc::clone(&tokenizer)), tokenizer)

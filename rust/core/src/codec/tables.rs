@@ -7,7 +7,7 @@ use crate::message::{Message, Part, Role};
 
 /// Tables of turns and of their calls in words of 4 bytes, and how many bytes their texts take.
 ///
-/// An offset in them is to be told from where the tables begin to the place in its [`Part`] of the snapshot; what lies between the two
+/// An offset in them is to be told from where the tables begin to the place among those that it leads to, [`To`]; what lies between the two
 /// is added at the end. So whatever has no 2^31 bytes in all has right offsets, and everything else is refused before.
 ///
 /// Memory: 28 bytes for a turn that is one text.
