@@ -27,7 +27,7 @@ endif
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-demo: .venv/.built ## replay recorded sessions through the whole package and check every claim
+demo: .venv/.built .venv/.group-demo ## replay recorded sessions through the whole package and check every claim
 	@.venv/bin/rolecore demo
 
 test: test-rust .venv/.built .venv/.group-test ## build, install into .venv, run all tests

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from rolecore._core import gate as gate
     from rolecore._core import gate_reason as gate_reason
     from rolecore._core import tokenizer as tokenizer
+    from rolecore.adapters.agent import AIAgent as AIAgent
+    from rolecore.adapters.agent import Completion as Completion
+    from rolecore.adapters.agent import Usage as Usage
+    from rolecore.breaker import CircuitBreaker as CircuitBreaker
     from rolecore.cache import Explanation as Explanation
     from rolecore.cache import SemanticCache as SemanticCache
     from rolecore.cached_embedder import CachedEmbedder as CachedEmbedder
@@ -45,15 +49,18 @@ if TYPE_CHECKING:
     from rolecore.errors import ArgumentError as ArgumentError
     from rolecore.errors import BudgetError as BudgetError
     from rolecore.errors import CacheError as CacheError
+    from rolecore.errors import CircuitOpen as CircuitOpen
     from rolecore.errors import CodecError as CodecError
     from rolecore.errors import DeadlineExceeded as DeadlineExceeded
     from rolecore.errors import MailboxFull as MailboxFull
     from rolecore.errors import MessageDropped as MessageDropped
     from rolecore.errors import MessageError as MessageError
     from rolecore.errors import MissingExtraError as MissingExtraError
+    from rolecore.errors import PolicyDenied as PolicyDenied
     from rolecore.errors import QuotaError as QuotaError
     from rolecore.errors import RateLimitError as RateLimitError
     from rolecore.errors import RolecoreError as RolecoreError
+    from rolecore.errors import RoleNotFound as RoleNotFound
     from rolecore.errors import SessionConflict as SessionConflict
     from rolecore.errors import SessionError as SessionError
     from rolecore.errors import SessionExpired as SessionExpired
@@ -145,6 +152,13 @@ _HOME = {
     "SessionState": "sessions.session",
     "Supervisor": "sessions.supervisor",
     "SupervisorThread": "sessions.threads",
+    "AIAgent": "adapters.agent",
+    "Completion": "adapters.agent",
+    "Usage": "adapters.agent",
+    "CircuitBreaker": "breaker",
+    "CircuitOpen": "errors",
+    "PolicyDenied": "errors",
+    "RoleNotFound": "errors",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME

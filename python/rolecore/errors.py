@@ -95,7 +95,32 @@ class APIStatusError(AdapterError):
 
 
 class RateLimitError(APIStatusError):
-    """A service wants fewer requests, or more money: HTTP status 429."""
+    """A service wants fewer requests, or more money: HTTP status 429. Our own limits say the same before it does."""
+
+
+class CircuitOpen(AdapterError):  # noqa: N818  says what is
+    """A service has failed too often in a row; nothing was sent, so that it can recover.
+
+    Attributes:
+        retry_after_s: seconds until one call is let through to see; None while one is on its way.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """Keep the number beside the message."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[CircuitOpen], tuple[str, float | None]]:
+        """Pickle with the number, so that it survives a process pool."""
+        return type(self), (str(self), self.retry_after_s)
+
+
+class PolicyDenied(RolecoreError, PermissionError):  # noqa: N818  says what is
+    """A role, or who asks for it, lacks the permission; nothing was done."""
+
+
+class RoleNotFound(RolecoreError, LookupError):  # noqa: N818  says what is
+    """No role of that name is known here."""
 
 
 class DeadlineExceeded(RolecoreError, TimeoutError):  # noqa: N818  as gRPC names it
