@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rolecore.adapters.agent import AIAgent as AIAgent
     from rolecore.adapters.agent import Completion as Completion
     from rolecore.adapters.agent import Usage as Usage
+    from rolecore.adapters.limits import RateLimiter as RateLimiter
     from rolecore.breaker import CircuitBreaker as CircuitBreaker
     from rolecore.cache import Explanation as Explanation
     from rolecore.cache import SemanticCache as SemanticCache
@@ -155,6 +156,7 @@ _HOME = {
     "AIAgent": "adapters.agent",
     "Completion": "adapters.agent",
     "Usage": "adapters.agent",
+    "RateLimiter": "adapters.limits",
     "CircuitBreaker": "breaker",
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",

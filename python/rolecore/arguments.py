@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def read_count(value: Any, name: str) -> int:  # noqa: ANN401  any argument
-    """Return a whole number from 1.
+def read_count(value: Any, name: str, least: int = 1) -> int:  # noqa: ANN401  any argument
+    """Return a whole number from `least`.
 
     Raises:
         ArgumentError: `value` is none.
     """
-    wanted = "it must be an int from 1"
+    wanted = f"it must be an int from {least}"
     try:
         number = operator.index(value)
     except TypeError:
         msg = f"{name} is of type {type(value).__name__}; {wanted}"
         raise ArgumentError(msg) from None
-    if number < 1 or isinstance(value, bool):
+    if number < least or isinstance(value, bool):
         msg = f"{name} is {value}; {wanted}"
         raise ArgumentError(msg)
     return number

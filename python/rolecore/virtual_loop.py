@@ -43,6 +43,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return the virtual time in seconds."""
         return self._now
 
+    def _write_to_self(self) -> None:
+        """Wake nobody: what `call_soon_threadsafe` adds from the loop's own thread is seen as all else is."""
+
     def _run_once(self) -> None:
         timers, ready = self._scheduled, self._ready
         while timers and (timers[0].cancelled() or not ready or timers[0].when() <= self._now):
