@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from rolecore.index import VectorIndex as VectorIndex
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
+    from rolecore.role_arguments import Principal as Principal
+    from rolecore.roles import Role as Role
     from rolecore.sessions.actor import RoleActor as RoleActor
     from rolecore.sessions.session import RoleSession as RoleSession
     from rolecore.sessions.session import SessionState as SessionState
@@ -161,6 +163,8 @@ _HOME = {
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",
     "RoleNotFound": "errors",
+    "Principal": "role_arguments",
+    "Role": "roles",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
