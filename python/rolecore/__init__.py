@@ -84,6 +84,12 @@ if TYPE_CHECKING:
     from rolecore.stores.protocol import SessionStore as SessionStore
     from rolecore.stores.protocol import SupportsQuota as SupportsQuota
     from rolecore.stores.protocol import SupportsTTL as SupportsTTL
+    from rolecore.trace import AgentCall as AgentCall
+    from rolecore.trace import CallFigures as CallFigures
+    from rolecore.trace import CallStats as CallStats
+    from rolecore.trace import call_stats as call_stats
+    from rolecore.trace import subscribe as subscribe
+    from rolecore.trace import trace_agent_call as trace_agent_call
     from rolecore.types import Embedder as Embedder
 
     __version__: str
@@ -165,6 +171,12 @@ _HOME = {
     "RoleNotFound": "errors",
     "Principal": "role_arguments",
     "Role": "roles",
+    "AgentCall": "trace",
+    "CallFigures": "trace",
+    "CallStats": "trace",
+    "call_stats": "trace",
+    "subscribe": "trace",
+    "trace_agent_call": "trace",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605  one list of names, kept in _HOME
