@@ -11,11 +11,11 @@ import urllib.request
 from typing import Any
 
 import pytest
+from agent_talk import CALL
 
 import rolecore
 from rolecore.demo.model_server import ModelServer
 
-CALL: dict[str, Any] = {"id": "call_1", "type": "function", "function": {"name": "find", "arguments": '{"order": "A-1042"}'}}
 MESSAGES = [{"role": "user", "content": "How long? 多久？"}]
 
 

@@ -237,7 +237,7 @@ def test_embed_refusal_raises_its_status(server: Server, status: int, way_out: s
 
 
 @pytest.mark.parametrize(
-    ("after", "seconds"), [("2", 2), ("1.5", 1.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None)]
+    ("after", "seconds"), [("2", 2), ("1.5", 1.5), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("soon", None), ("", None)]
 )
 def test_embed_too_many_requests_raises_with_the_wait(server: Server, after: str, seconds: float | None) -> None:
     server.status, server.extra = 429, {"Retry-After": after}

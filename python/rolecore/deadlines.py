@@ -68,6 +68,26 @@ def _enter(seconds: float | None) -> Iterator[None]:
         _limit.reset(token)
 
 
+def hold(seconds: float | None) -> Callable[[], AbstractContextManager[None]]:
+    """Return what enters one and the same deadline again and again: for a generator, which must not `yield` inside one.
+
+    Args:
+        seconds: as in `deadline`, from now; under the deadline that holds now.
+    """
+    with deadline(seconds):
+        limit = _limit.get()
+
+    @contextmanager
+    def enter() -> Iterator[None]:
+        token = _limit.set(limit)
+        try:
+            yield
+        finally:
+            _limit.reset(token)
+
+    return enter
+
+
 def remaining() -> float | None:
     """Return the seconds left, never below 0.0; None without a deadline."""
     limit = _limit.get()

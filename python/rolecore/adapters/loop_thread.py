@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 T = TypeVar("T")
+
+_FINISH_S = 1.0
 
 _lock = threading.Lock()
 _running: tuple[int, asyncio.AbstractEventLoop] | None = None  # of which process, and the loop
@@ -63,4 +67,12 @@ def _loop() -> asyncio.AbstractEventLoop:
             # A daemon: it must not keep the process from ending.
             threading.Thread(target=loop.run_forever, name="rolecore-invoke", daemon=True).start()
             _running = os.getpid(), loop
+            atexit.register(_finish, *_running)
         return _running[1]
+
+
+def _finish(pid: int, loop: asyncio.AbstractEventLoop) -> None:
+    """Let what was opened in the loop be closed, as `asyncio.run` does at its end."""
+    if pid == os.getpid() and loop.is_running():
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result(_FINISH_S)

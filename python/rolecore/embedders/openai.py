@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import ssl
 import urllib.error
-import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from rolecore import deadlines
+from rolecore import deadlines, endpoints
 from rolecore.arguments import read_count, read_texts, unit_rows
-from rolecore.errors import AdapterError, APIConnectionError, APIStatusError, ArgumentError, RateLimitError
+from rolecore.errors import AdapterError, APIConnectionError, ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TOO_MANY_REQUESTS = 429
 # A row of 4,096 numbers takes 90 kB of JSON; 2,048 texts, OpenAI's limit, then 190 MB.
 _MAX_REPLY_BYTES = 256 << 20
 _PIECE_BYTES = 1 << 20
@@ -87,23 +84,12 @@ class OpenAIEmbedder:
         timeout_s: float = 30.0,
     ) -> None:
         """Check the arguments; nothing is sent yet."""
-        self._base_url = _checked_url(base_url)
-        # Also what http.client would refuse with a message that holds the key.
-        if api_key is not None and not (isinstance(api_key, str) and re.fullmatch(r"[!-~]+", api_key)):
-            msg = (
-                "api_key is empty or has characters that no header can hold; it must be printable ASCII without blanks"
-            )
-            raise ArgumentError(msg)
-        if not isinstance(model, str) or not model:
-            msg = "model is empty or no str; it must be the model's name at the endpoint"
-            raise ArgumentError(msg)
-        if not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
-            msg = f"timeout_s is {timeout_s!r}; it must be a finite number above 0"
-            raise ArgumentError(msg)
-        self._model = model
+        self._base_url = endpoints.read_base_url(base_url)
+        api_key = endpoints.read_api_key(api_key)
+        self._model = endpoints.read_model(model)
+        self._timeout_s = endpoints.read_timeout(timeout_s)
         self._dim = None if dim is None else read_count(dim, "dim")
         self._batch_size = read_count(batch_size, "batch_size")
-        self._timeout_s = timeout_s
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if api_key is not None:
             self._headers["Authorization"] = f"Bearer {api_key}"
@@ -165,14 +151,14 @@ class OpenAIEmbedder:
         deadlines.check(_STEP)
         left = deadlines.remaining()
         timeout_s = self._timeout_s if left is None else min(self._timeout_s, left)
-        request = urllib.request.Request(url, body, self._headers, method="POST")  # noqa: S310  http or https: _checked_url
+        request = urllib.request.Request(url, body, self._headers, method="POST")  # noqa: S310  http or https, as read
         try:
             with self._opener.open(request, timeout=timeout_s) as response:
                 reply = _read(response)
                 length = response.headers.get("Content-Length", "")
         except urllib.error.HTTPError as error:
             with error:
-                raise _status_error(error.code, error.headers.get("Retry-After")) from None
+                raise endpoints.status_error(error.code, error.headers.get("Retry-After"), _WAY_OUT) from None
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last: a host that cannot be one
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError) and timeout_s == left:
@@ -195,33 +181,6 @@ class OpenAIEmbedder:
             f"OpenAIEmbedder(base_url={self._base_url!r}, model={self._model!r}, dim={self._dim}, "
             f"batch_size={self._batch_size}, timeout_s={self._timeout_s})"
         )
-
-
-def _checked_url(base_url: str) -> str:
-    try:
-        parts = urllib.parse.urlsplit(base_url if isinstance(base_url, str) else "")
-        is_plain = parts.port != 0 and not (parts.username or parts.password or parts.query or parts.fragment)
-    except ValueError:
-        is_plain = False
-    # The rest of what a request line cannot hold.
-    if (
-        not is_plain
-        or parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or not re.fullmatch(r"[!-~]+", base_url)
-    ):
-        msg = "base_url must be http://host[:port][/path] or https://..., without a user, a password, ? or #"
-        raise ArgumentError(msg)
-    return base_url.rstrip("/")
-
-
-def _status_error(status: int, retry_after: str | None) -> APIStatusError:
-    """Tell the status; what else the endpoint says may repeat the texts or the key."""
-    seconds = float(retry_after) if retry_after and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", retry_after) else None
-    way_out = _WAY_OUT.get(status, "try again later" if status >= 500 else "check base_url")  # noqa: PLR2004  HTTP's 5xx
-    wait = "" if seconds is None else f" {seconds:g} s"
-    kind = RateLimitError if status == _TOO_MANY_REQUESTS else APIStatusError
-    return kind(f"the endpoint answered with status {status}; {way_out}{wait}", status, seconds)
 
 
 def _in_order(reply: bytes, n: int) -> list[Any]:
