@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from rolecore.adapters.agent import AIAgent as AIAgent
     from rolecore.adapters.agent import Completion as Completion
     from rolecore.adapters.agent import Usage as Usage
+    from rolecore.adapters.extractive import ExtractiveAgent as ExtractiveAgent
     from rolecore.adapters.limits import RateLimiter as RateLimiter
     from rolecore.adapters.openai import OpenAIAgent as OpenAIAgent
+    from rolecore.adapters.scripted import ScriptedAgent as ScriptedAgent
     from rolecore.breaker import CircuitBreaker as CircuitBreaker
     from rolecore.cache import Explanation as Explanation
     from rolecore.cache import SemanticCache as SemanticCache
@@ -166,7 +168,9 @@ _HOME = {
     "Completion": "adapters.agent",
     "Usage": "adapters.agent",
     "RateLimiter": "adapters.limits",
+    "ExtractiveAgent": "adapters.extractive",
     "OpenAIAgent": "adapters.openai",
+    "ScriptedAgent": "adapters.scripted",
     "CircuitBreaker": "breaker",
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",

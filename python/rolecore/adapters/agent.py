@@ -102,3 +102,12 @@ class AIAgent(ABC):
 def as_messages(input: str | Message, context: Iterable[Message]) -> list[Message]:  # noqa: A002  the interface's
     """Return the request that an input and its context make."""
     return [*context, {"role": "user", "content": input} if isinstance(input, str) else input]
+
+
+def text_of(message: str | Message) -> str:
+    """Return the text of an input or a message, its parts a line each; "" where there is none."""
+    content = message if isinstance(message, str) else message.get("content")
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "\n".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
