@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rolecore.adapters.agent import Completion as Completion
     from rolecore.adapters.agent import Usage as Usage
     from rolecore.adapters.limits import RateLimiter as RateLimiter
+    from rolecore.adapters.shared_limits import RedisRateLimiter as RedisRateLimiter
     from rolecore.breaker import CircuitBreaker as CircuitBreaker
     from rolecore.cache import Explanation as Explanation
     from rolecore.cache import SemanticCache as SemanticCache
@@ -165,6 +166,7 @@ _HOME = {
     "Completion": "adapters.agent",
     "Usage": "adapters.agent",
     "RateLimiter": "adapters.limits",
+    "RedisRateLimiter": "adapters.shared_limits",
     "CircuitBreaker": "breaker",
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",
