@@ -26,7 +26,7 @@ def read_toml(path: str) -> dict[str, Any]:
 
 
 def imports_at_run_time(path: Path) -> list[str]:
-    """Return the dotted names a file imports, leaving out `if TYPE_CHECKING:` blocks."""
+    """Return the dotted names a file imports, also by `import_module`, leaving out `if TYPE_CHECKING:` blocks."""
     names: list[str] = []
     parents = ["rolecore", *path.relative_to(PACKAGE).parts[:-1]]
 
@@ -41,6 +41,8 @@ def imports_at_run_time(path: Path) -> list[str]:
             base = [*parents[: len(parents) - node.level + 1]] if node.level else []
             base += [node.module] if node.module else []
             names.extend(".".join([*base, alias.name]) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names.extend(str(name.value) for name in node.args if isinstance(name, ast.Constant))
         for child in ast.iter_child_nodes(node):
             walk(child)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rolecore.adapters.limits import RateLimiter as RateLimiter
     from rolecore.adapters.openai import OpenAIAgent as OpenAIAgent
     from rolecore.adapters.scripted import ScriptedAgent as ScriptedAgent
+    from rolecore.adapters.shared_limits import RedisRateLimiter as RedisRateLimiter
     from rolecore.breaker import CircuitBreaker as CircuitBreaker
     from rolecore.cache import Explanation as Explanation
     from rolecore.cache import SemanticCache as SemanticCache
@@ -171,6 +172,7 @@ _HOME = {
     "ExtractiveAgent": "adapters.extractive",
     "OpenAIAgent": "adapters.openai",
     "ScriptedAgent": "adapters.scripted",
+    "RedisRateLimiter": "adapters.shared_limits",
     "CircuitBreaker": "breaker",
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",

@@ -25,8 +25,8 @@ STEP = "wait for the rate limit"
 _TOO_MANY_REQUESTS = 429
 # In seconds: finer than any clock's step or network.
 _SHORTEST_S = 0.001
-# What a float still counts one by one. More is taken as so many.
-_MOST = 2**53
+# Of any count; more is taken as so many. Sums of them stay exact where numbers are floats, as in Redis's scripts.
+_MOST = 2**40
 
 
 class Limiter(Protocol):
@@ -135,7 +135,7 @@ class _Place(Reservation):
         if self.future is None or self.loop is None:
             return True
         try:
-            self.loop.call_soon_threadsafe(_finish, self.future)
+            self.loop.call_soon_threadsafe(finish, self.future)
         except RuntimeError:
             return False
         return True
@@ -288,7 +288,7 @@ class RateLimiter:
             wait_s = look_at - self._now if look_at > self._now else period_s
             loop = asyncio.get_running_loop()
             place.future = future = loop.create_future()
-        timer = loop.call_later(wait_s, _finish, future)
+        timer = loop.call_later(wait_s, finish, future)
         try:
             await future
         finally:
@@ -372,6 +372,7 @@ class RateLimiter:
         self._fit()
 
 
-def _finish(future: asyncio.Future[None]) -> None:
+def finish(future: asyncio.Future[None]) -> None:
+    """Let who awaits it go on, if it still does."""
     with suppress(asyncio.InvalidStateError):
         future.set_result(None)

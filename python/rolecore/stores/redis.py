@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import uuid
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rolecore import deadlines
-from rolecore.errors import ArgumentError, MissingExtraError, StoreError
+from rolecore.errors import StoreError
 from rolecore.stores import redis_scripts, rules, wire
 from rolecore.stores.protocol import Ids, SessionRecord
-from rolecore.stores.remote import LostError, Server
+from rolecore.stores.redis_link import RedisLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
-# What of a URL reaches redis-py. Its timeouts and retries are ours.
-_URL_OPTIONS = frozenset({"connection_class", "host", "port", "db", "username", "password", "client_name"})
 # 3,000 years from now; Redis counts milliseconds in 64 bits.
 _NEVER_S = 1e11
-
-# By what Redis's error starts with, or redis-py's class for it: what it means and the way out.
-_REFUSALS = {
-    "AuthenticationError": "it wants a password, or another one; check those in the URL, redis://user:password@host",
-    "NoPermissionError": "the user lacks a right; it needs @connection, @scripting, @hash, @sortedset, @keyspace",
-    "ReadOnlyError": "the server is a replica, which takes no writes; open the primary",
-    "OutOfMemoryError": "the server's memory is full; raise its maxmemory or delete sessions",
-    "MISCONF": "the server cannot save to its disk and takes no writes; look at its log, free its disk",
-    "MOVED": "the server is one node of a cluster, which has the tenant elsewhere; open it through a proxy",
-    "WRONGTYPE": "keys rolecore:* hold what no store wrote; use another database, as redis://host/1",
-}
 
 
 def open_url(url: str, *, durability: str, quota_bytes: int | None) -> RedisStore:
@@ -70,25 +55,7 @@ class RedisStore:
         """Read the URL; nothing is sent."""
         self._quota = rules.check_quota(quota_bytes)
         self._durability = durability
-        try:
-            self._redis: Any = import_module("redis.asyncio.connection")
-            self._errors: Any = import_module("redis.exceptions")
-            retry: Any = import_module("redis.asyncio.retry")
-            backoff: Any = import_module("redis.backoff")
-        except ImportError as error:
-            msg = "a store in Redis needs redis; pip install 'rolecore[redis]'"
-            raise MissingExtraError(msg) from error
-        options = self._read_url(url)
-        self._kind = options.pop("connection_class", self._redis.Connection)
-        # redis-py would try 10 times, each with a timeout of its own.
-        self._options = options | {
-            "protocol": 2,
-            "retry": retry.Retry(backoff.NoBackoff(), 0),
-            "socket_timeout": None,
-            "socket_connect_timeout": None,
-            "socket_keepalive": True,
-        }
-        self._server: Server[Any] = Server(self._connect, _drop)
+        self._link = RedisLink(url, check=self._check_durability if durability == "full" else None)
 
     def __repr__(self) -> str:
         """Show how it was opened, nothing of the URL."""
@@ -108,7 +75,7 @@ class RedisStore:
         texts = wire.encode(messages)
         options = [-1 if number is None else number for number in (expected, self._quota)]
         arguments = (session_id, uuid.uuid4().hex, *options, *texts)
-        outcome, number = await self._run("append", redis_scripts.APPEND, keys, arguments)
+        outcome, number = await self._link.run("append", redis_scripts.APPEND, keys, arguments)
         if outcome == redis_scripts.IS_CONFLICT:
             raise rules.conflict(options[0], number)
         if outcome == redis_scripts.IS_OVER_QUOTA:
@@ -120,10 +87,10 @@ class RedisStore:
         key = _keys(tenant, session_id)[0]
 
         async def work(connection: Any, _: bool) -> list[bytes]:  # noqa: ANN401, FBT001  redis-py's, Server.call's
-            found: list[bytes] = await self._execute(connection, "HGETALL", key)
+            found: list[bytes] = await self._link.execute(connection, "HGETALL", key)
             return found
 
-        found = iter(await self._server.call("load", work))
+        found = iter(await self._link.call("load", work))
         fields = dict(zip(found, found, strict=True))
         if not fields:
             raise rules.not_found()
@@ -137,13 +104,13 @@ class RedisStore:
 
     async def list(self, *, tenant: str = "") -> Ids:
         """Return the ids of the tenant's sessions, sorted: see `SessionStore.list`."""
-        ids, _ = await self._run("list", redis_scripts.LOOK, _index_keys(tenant), ("",))
+        ids, _ = await self._link.run("list", redis_scripts.LOOK, _index_keys(tenant), ("",))
         return sorted(name.decode() for name in ids if name)
 
     async def delete(self, session_id: str, *, tenant: str = "") -> None:
         """Remove a session: see `SessionStore.delete`."""
         keys = _keys(tenant, session_id)
-        was_there, again = await self._run_twice("delete", redis_scripts.DELETE, keys, (session_id,))
+        was_there, again = await self._link.run_twice("delete", redis_scripts.DELETE, keys, (session_id,))
         if not was_there and not again:
             raise rules.not_found()
 
@@ -152,23 +119,23 @@ class RedisStore:
         keys = _keys(tenant, session_id)
         left = math.inf if seconds is None else deadlines.read_seconds(seconds)
         left_ms = -1 if left > _NEVER_S else math.ceil(left * 1000)
-        was_there, again = await self._run_twice("expire", redis_scripts.EXPIRE, keys, (session_id, left_ms))
+        was_there, again = await self._link.run_twice("expire", redis_scripts.EXPIRE, keys, (session_id, left_ms))
         # A session that a lost attempt ended at once is gone as well.
         if not was_there and not (again and left_ms == 0):
             raise rules.not_found()
 
     async def usage(self, *, tenant: str = "") -> int:
         """Return the bytes that the tenant's sessions take: see `SupportsQuota.usage`."""
-        _, n_bytes = await self._run("usage", redis_scripts.LOOK, _index_keys(tenant), ("",))
+        _, n_bytes = await self._link.run("usage", redis_scripts.LOOK, _index_keys(tenant), ("",))
         return int(n_bytes)
 
     async def close(self) -> None:
         """Drop the connections: see `SessionStore.close`."""
-        self._server.close()
+        self._link.close()
 
     async def __aenter__(self) -> Self:
         """Connect and check the server; raises StoreError when it is not fit or the store is closed."""
-        await self._server.connect()
+        await self._link.connect()
         return self
 
     async def __aexit__(
@@ -177,60 +144,11 @@ class RedisStore:
         """Close."""
         await self.close()
 
-    def _read_url(self, url: str) -> dict[str, Any]:
-        scheme, _, rest = url.partition("://")
-        try:
-            options: dict[str, Any] = self._redis.parse_url(f"{scheme.lower()}://{rest}")
-        except ValueError:
-            options = {}
-        # redis-py takes any path that is no number for database 0.
-        path = rest.partition("?")[0].partition("/")[2]
-        known = all(name in _URL_OPTIONS or name.startswith("ssl_") for name in options)
-        if not options.get("host") or not known or not (path.isdecimal() or not path):
-            # Without the error it came from, which may show a part of the URL.
-            msg = "url is not of the form redis://[user:password@]host[:port][/database]; quote signs as %40 for @"
-            raise ArgumentError(msg)
-        return options
-
-    async def _run(self, what: str, script: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
-        return (await self._run_twice(what, script, keys, arguments))[0]
-
-    async def _run_twice(
-        self, what: str, script: str, keys: tuple[str, ...], arguments: tuple[Any, ...]
-    ) -> tuple[Any, bool]:
-        """Return the script's answer, and whether an earlier attempt may have been done."""
-        rest = (len(keys), *keys, *arguments)
-        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-        async def work(connection: Any, again: bool) -> tuple[Any, bool]:  # noqa: ANN401, FBT001  as above
-            try:
-                return await self._execute(connection, "EVALSHA", digest, *rest), again
-            except self._errors.NoScriptError:
-                return await self._execute(connection, "EVAL", script, *rest), again
-
-        return await self._server.call(what, work)
-
-    async def _connect(self) -> Any:  # noqa: ANN401  redis-py's
-        connection = self._kind(**self._options)
-        try:
-            try:
-                await connection.connect()
-            except self._errors.RedisError as error:
-                raise self._translate(error, was_sent=False) from error
-            # So far, connecting succeeds without a password where one is needed. PING fails when the disk does.
-            await self._execute(connection, "SELECT", self._options.get("db", 0))
-            if self._durability == "full":
-                await self._check_durability(connection)
-        except BaseException:
-            _drop(connection)
-            raise
-        return connection
-
     async def _check_durability(self, connection: Any) -> None:  # noqa: ANN401  redis-py's
         found: dict[bytes, bytes] = {}
         for pattern in ("append*", "maxmemory*"):
             try:
-                reply = iter(await self._execute(connection, "CONFIG", "GET", pattern))
+                reply = iter(await self._link.execute(connection, "CONFIG", "GET", pattern))
             except StoreError as error:
                 msg = (
                     "durability 'full': the server does not let its settings be read by CONFIG GET, so nobody knows "
@@ -250,29 +168,6 @@ class RedisStore:
                 )
                 raise StoreError(msg)
 
-    async def _execute(self, connection: Any, *command: Any) -> Any:  # noqa: ANN401  redis-py's
-        try:
-            await connection.send_command(*command)
-            return await connection.read_response()
-        except self._errors.NoScriptError:
-            raise
-        except self._errors.RedisError as error:
-            raise self._translate(error, was_sent=True) from error
-
-    def _translate(self, error: Exception, *, was_sent: bool) -> StoreError | LostError:
-        names = [kind.__name__ for kind in type(error).__mro__]
-        word = str(error).partition(" ")[0]
-        means = next((_REFUSALS[name] for name in (*names, word) if name in _REFUSALS), None)
-        if means is not None:
-            return StoreError(f"Redis refused: {means}")
-        if isinstance(error, self._errors.BusyLoadingError):
-            return LostError("the server is still reading its file", was_sent=False)
-        if isinstance(error, (self._errors.ConnectionError, self._errors.TimeoutError)):
-            reason = "the connection to Redis broke" if was_sent else "Redis cannot be reached"
-            return LostError(reason, was_sent=was_sent)
-        code = word if word.isupper() and word.isalpha() else type(error).__name__
-        return StoreError(f"Redis refused with {code}; see the error that this one came from")
-
 
 def _index_keys(tenant: str) -> tuple[str, str]:
     base = _base(tenant)
@@ -288,11 +183,3 @@ def _keys(tenant: str, session_id: str) -> tuple[str, str, str]:
 def _base(tenant: str) -> str:
     # The tag in braces is never empty: a prefix ends in a colon.
     return f"rolecore:{{{rules.key_prefix(tenant)}}}"
-
-
-def _drop(connection: Any) -> None:  # noqa: ANN401  redis-py's
-    # `disconnect` would keep the socket until a stalled server took what is left.
-    writer = connection._writer  # noqa: SLF001
-    connection._reader = connection._writer = None  # noqa: SLF001
-    if writer is not None:
-        writer.transport.abort()

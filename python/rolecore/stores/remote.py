@@ -46,10 +46,12 @@ class Server(Generic[C]):
     Args:
         connect: opens a connection and checks that the server is fit; raises LostError or StoreError.
         drop: lets go of a connection at once, without waiting for the other side.
+        owner: what messages call who holds it.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[C]], drop: Callable[[C], None]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[C]], drop: Callable[[C], None], owner: str = "store") -> None:
         """Connect to nothing yet."""
+        self._owner = owner
         self._connect = connect
         self._drop = drop
         self._idle: list[C] = []
@@ -65,6 +67,23 @@ class Server(Generic[C]):
 
         await self.call("connect", work)
 
+    def check_usable(self) -> None:
+        """Raise unless it may be used here.
+
+        Raises:
+            StoreError: it is closed, or another event loop's.
+        """
+        if self._is_closed:
+            raise rules.closed(self._owner)
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            msg = (
+                f"the {self._owner} belongs to another event loop, where it was first used; open one in each loop and "
+                "process"
+            )
+            raise StoreError(msg)
+
     async def call(self, what: str, work: Callable[[C, bool], Awaitable[T]]) -> T:
         """Return what `work` returns, after as many attempts as there is time for.
 
@@ -78,13 +97,7 @@ class Server(Generic[C]):
                 `connect` and `work` raise.
             DeadlineExceeded: the deadline is over, or without one `DEFAULT_TIMEOUT_S`.
         """
-        if self._is_closed:
-            raise rules.closed()
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            msg = "the store belongs to another event loop, where it was first used; open one in each loop and process"
-            raise StoreError(msg)
+        self.check_usable()
         with deadlines.deadline(DEFAULT_TIMEOUT_S if deadlines.remaining() is None else None):
             async with deadlines.within(what):
                 return await self._try(what, work)
@@ -116,7 +129,7 @@ class Server(Generic[C]):
     async def _take(self) -> AsyncIterator[C]:
         async with self._places:
             if self._is_closed:
-                raise rules.closed()
+                raise rules.closed(self._owner)
             connection = self._idle.pop() if self._idle else await self._connect()
             try:
                 yield connection

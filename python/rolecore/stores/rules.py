@@ -19,7 +19,7 @@ def check_ids(tenant: str, session_id: str) -> None:
         ArgumentError: one is no str, too long, holds NUL or a lone surrogate, or the session's is empty.
     """
     check_tenant(tenant)
-    _check_id(session_id, "session_id")
+    check_id(session_id, "session_id")
     if not session_id:
         msg = "session_id is empty; it must be a str of 1 byte or more"
         raise ArgumentError(msg)
@@ -31,7 +31,32 @@ def check_tenant(tenant: str) -> None:
     Raises:
         ArgumentError: as `check_ids`.
     """
-    _check_id(tenant, "tenant")
+    check_id(tenant, "tenant")
+
+
+def check_id(value: Any, name: str) -> None:  # noqa: ANN401  any argument
+    """Raise unless it is text that can be part of a key in every store; "" is.
+
+    Raises:
+        ArgumentError: as `check_ids`; its message calls the value `name`.
+    """
+    if not isinstance(value, str):
+        msg = f"{name} is of type {type(value).__name__}; it must be a str"
+        raise ArgumentError(msg)
+    # Only then is it worth encoding.
+    n_bytes = len(value)
+    if n_bytes <= MAX_ID_BYTES:
+        try:
+            n_bytes = len(value.encode())
+        except UnicodeEncodeError:
+            msg = f"{name} holds a lone surrogate, which has no form in UTF-8; leave it out"
+            raise ArgumentError(msg) from None
+    if n_bytes > MAX_ID_BYTES:
+        msg = f"{name} is {n_bytes} bytes long or more, it may have {MAX_ID_BYTES}; take a hash of it"
+        raise ArgumentError(msg)
+    if "\0" in value:
+        msg = f"{name} holds NUL, which databases refuse; leave it out"
+        raise ArgumentError(msg)
 
 
 def key(tenant: str, session_id: str) -> str:
@@ -101,26 +126,6 @@ def over_quota(needed: int, quota: int) -> QuotaError:
     return QuotaError(msg, needed, quota)
 
 
-def closed() -> StoreError:
+def closed(owner: str = "store") -> StoreError:
     """Return the error for a store that is used after it was closed."""
-    return StoreError("the store is closed; open another")
-
-
-def _check_id(value: Any, name: str) -> None:  # noqa: ANN401  any argument
-    if not isinstance(value, str):
-        msg = f"{name} is of type {type(value).__name__}; it must be a str"
-        raise ArgumentError(msg)
-    # Only then is it worth encoding.
-    n_bytes = len(value)
-    if n_bytes <= MAX_ID_BYTES:
-        try:
-            n_bytes = len(value.encode())
-        except UnicodeEncodeError:
-            msg = f"{name} holds a lone surrogate, which has no form in UTF-8; leave it out"
-            raise ArgumentError(msg) from None
-    if n_bytes > MAX_ID_BYTES:
-        msg = f"{name} is {n_bytes} bytes long or more, it may have {MAX_ID_BYTES}; take a hash of it"
-        raise ArgumentError(msg)
-    if "\0" in value:
-        msg = f"{name} holds NUL, which databases refuse; leave it out"
-        raise ArgumentError(msg)
+    return StoreError(f"the {owner} is closed; open another")
