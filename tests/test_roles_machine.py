@@ -201,5 +201,5 @@ class Roles(RuleBasedStateMachine):
             }
 
 
-Roles.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Roles.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestRoles = pytest.mark.timeout(120)(Roles.TestCase)
