@@ -122,8 +122,17 @@ class Roles(RuleBasedStateMachine):
         if model.members:
             model.members -= set(users)
 
-    @rule(name=names, request_id=st.integers(1, 6), who=people, is_yes=st.booleans())
+    @rule(name=names, request_id=st.integers(1, 4), who=people, is_yes=st.booleans())
     def decide(self, name: str, request_id: int, who: Principal, is_yes: bool) -> None:  # noqa: FBT001  a rule's
+        self.decide_on(name, request_id, who, is_yes=is_yes)
+
+    @rule(pick=st.integers(0, 1000), user=st.sampled_from(USERS), is_yes=st.booleans())
+    def decide_on_one_that_waits(self, pick: int, user: str, is_yes: bool) -> None:  # noqa: FBT001  a rule's
+        waiting = [(name, request_id) for name in NAMES for request_id in self.models[name].waiting]
+        if waiting:
+            self.decide_on(*waiting[pick % len(waiting)], Principal(user, is_admin=True), is_yes=is_yes)
+
+    def decide_on(self, name: str, request_id: int, who: Principal, *, is_yes: bool) -> None:
         model, role = self.models[name], self.roles[name]
         call = role.approve if is_yes else role.reject
         asked = model.waiting.get(request_id)
@@ -192,5 +201,5 @@ class Roles(RuleBasedStateMachine):
             }
 
 
-Roles.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Roles.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestRoles = pytest.mark.timeout(120)(Roles.TestCase)

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
     from rolecore.role_arguments import Principal as Principal
+    from rolecore.role_directory import RoleDirectory as RoleDirectory
     from rolecore.roles import Role as Role
     from rolecore.sessions.actor import RoleActor as RoleActor
     from rolecore.sessions.session import RoleSession as RoleSession
@@ -179,6 +180,7 @@ _HOME = {
     "RoleNotFound": "errors",
     "Principal": "role_arguments",
     "Role": "roles",
+    "RoleDirectory": "role_directory",
     "AgentCall": "trace",
     "CallFigures": "trace",
     "CallStats": "trace",

@@ -30,24 +30,30 @@ class RoleDecisions:
         state: what the events have made of the role, to be read only.
     """
 
-    __slots__ = ("__weakref__", "_book", "_clock", "_is_sealed", "_news", "state")
+    __slots__ = ("__weakref__", "_clock", "_is_sealed", "_news", "_shared", "state")
 
     def __init__(
-        self, state: RoleState, *, clock: Callable[[], float], book: object = None, is_sealed: bool = False
+        self,
+        state: RoleState,
+        *,
+        clock: Callable[[], float],
+        news: list[role_events.RoleEvent] | None = None,
+        is_sealed: bool = False,
     ) -> None:
         """Go on with a state.
 
         Args:
             state: as events made it.
             clock: returns seconds since 1970, UTC.
-            book: what the roles that may inherit from each other have in common.
+            news: where events go, shared by roles that may inherit from each other; None: a list of its own, and it may
+                inherit from any other such role.
             is_sealed: refuse all changes, as what it shows is changed elsewhere.
         """
         self.state = state
         self._clock = clock
-        self._book = book
+        self._shared = news
         self._is_sealed = is_sealed
-        self._news: list[role_events.RoleEvent] = []
+        self._news: list[role_events.RoleEvent] = [] if news is None else news
 
     @property
     def name(self) -> str:
@@ -55,7 +61,14 @@ class RoleDecisions:
         return self.state.created.role
 
     def take_events(self) -> list[role_events.RoleEvent]:
-        """Return what has happened here since the last call, and let go of it."""
+        """Return what has happened here since the last call, and let go of it.
+
+        Raises:
+            ArgumentError: the role is a directory's, whose log has its events.
+        """
+        if self._shared is not None:
+            msg = f"role {self.name!r} is a directory's, whose log has its events; use RoleDirectory.subscribe"
+            raise ArgumentError(msg)
         news, self._news = self._news, []
         return news
 
@@ -162,7 +175,7 @@ class RoleDecisions:
             PolicyDenied: `by` is no admin.
         """
         self._begin(by)
-        if not isinstance(parent, RoleDecisions) or parent._book is not self._book:
+        if not isinstance(parent, RoleDecisions) or parent._shared is not self._shared:
             msg = f"parent is of type {type(parent).__name__}; it must be a Role from where this role is from"
             raise ArgumentError(msg)
         if not by.is_admin:

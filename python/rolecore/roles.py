@@ -121,7 +121,7 @@ class Role(RoleDecisions):
         *,
         agent: AIAgent | None = None,
         clock: Callable[[], float] = time.time,
-        book: object = None,
+        news: list[role_events.RoleEvent] | None = None,
         is_sealed: bool = False,
     ) -> Self:
         """Return the role of a state, which it goes on with.
@@ -130,11 +130,11 @@ class Role(RoleDecisions):
             state: as events made it.
             agent: what answers.
             clock: returns seconds since 1970, UTC.
-            book: what the roles it may inherit from have in common.
+            news: as `RoleDecisions` takes it.
             is_sealed: it refuses changes, as what it shows is changed elsewhere.
         """
         role = cls.__new__(cls)
-        RoleDecisions.__init__(role, state, clock=clock, book=book, is_sealed=is_sealed)
+        RoleDecisions.__init__(role, state, clock=clock, news=news, is_sealed=is_sealed)
         role.agent = agent
         return role
 
