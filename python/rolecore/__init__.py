@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rolecore.context_keys import USER_ID as USER_ID
     from rolecore.context_keys import ContextKey as ContextKey
     from rolecore.deadlines import deadline as deadline
+    from rolecore.decision import Decision as Decision
     from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
     from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from rolecore.errors import ActorStopped as ActorStopped
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from rolecore.memory import MemoryProbe as MemoryProbe
     from rolecore.role_arguments import Principal as Principal
     from rolecore.roles import Role as Role
+    from rolecore.router import Router as Router
     from rolecore.sessions.actor import RoleActor as RoleActor
     from rolecore.sessions.session import RoleSession as RoleSession
     from rolecore.sessions.session import SessionState as SessionState
@@ -169,6 +171,8 @@ _HOME = {
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",
     "RoleNotFound": "errors",
+    "Decision": "decision",
+    "Router": "router",
     "Principal": "role_arguments",
     "Role": "roles",
     "AgentCall": "trace",
