@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from rolecore.context_keys import USER_ID as USER_ID
     from rolecore.context_keys import ContextKey as ContextKey
     from rolecore.deadlines import deadline as deadline
+    from rolecore.decision import Decision as Decision
     from rolecore.embedders.onnx import OnnxEmbedder as OnnxEmbedder
     from rolecore.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from rolecore.errors import ActorStopped as ActorStopped
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from rolecore.role_arguments import Principal as Principal
     from rolecore.role_directory import RoleDirectory as RoleDirectory
     from rolecore.roles import Role as Role
+    from rolecore.router import Router as Router
     from rolecore.sessions.actor import RoleActor as RoleActor
     from rolecore.sessions.session import RoleSession as RoleSession
     from rolecore.sessions.session import SessionState as SessionState
@@ -178,6 +180,8 @@ _HOME = {
     "CircuitOpen": "errors",
     "PolicyDenied": "errors",
     "RoleNotFound": "errors",
+    "Decision": "decision",
+    "Router": "router",
     "Principal": "role_arguments",
     "Role": "roles",
     "RoleDirectory": "role_directory",

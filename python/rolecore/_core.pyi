@@ -441,6 +441,44 @@ class RetainController:
         """
 
 @final
+class RoleIndex:
+    """The roles of a `Router`, and the rules they are chosen by.
+
+    Args:
+        rows: float32, shape (n, dim).
+        counts: how many of them each role has, in order.
+        words: the sensitive words of each.
+        live: float64, shape (8 * roles,), read at each decision: queue, since, busy, answers, failures, at, blocked and
+            closed, each of all roles.
+    """
+    def __new__(
+        cls,
+        /,
+        rows: numpy.typing.NDArray[numpy.float32],
+        counts: list[int],
+        words: list[list[str]],
+        live: typing_extensions.Buffer,
+        *,
+        embedder: HashingEmbedder | None,
+        policy: str,
+        threshold: float,
+        margin: float,
+        hold: float,
+        fallback: int | None,
+        time_constant_s: float,
+        seed: int,
+    ) -> RoleIndex: ...
+    def choose(self, /, query: str, vector: numpy.typing.ArrayLike | None, last: int | None, now: float) -> Routed:
+        """Return the decision for a query, whose vector may be None where the embedder is known or a sensitive word decides.
+
+        Cost: some microseconds at 1,000 roles. The GIL is held.
+        """
+    def sensitive(self, /, query: str) -> int | None:
+        """Return the index of the role that a query with a sensitive word goes to, or None."""
+    def similarities(self, /, vector: numpy.typing.ArrayLike) -> list[float]:
+        """Return how well each role matches a vector."""
+
+@final
 class RollingWindow:
     """A window over a History that grows, made so that a provider's prompt cache keeps its beginning.
 
@@ -510,6 +548,28 @@ class RollingWindow:
         Cost: O(new messages) between epochs and without a query, and a list of pointers; that of one or two fits at an epoch, of
         one with a query. The GIL is held.
         """
+
+@final
+class Routed:
+    """A decision of a `RoleIndex`."""
+    @property
+    def blocked_until(self, /) -> float | None:
+        """Until when, by the clock, all that match are blocked; None where that is not the reason."""
+    @property
+    def candidates(self, /) -> list[tuple[int, float, float, float, float, bool, float]]:
+        """Role, similarity, queue, seconds an answer, success, whether blocked, and weight of each that was looked at, best match first."""
+    @property
+    def reason(self, /) -> str:
+        """Why: "match", "policy", "sensitive word", "held", "fallback", "no match" or "blocked"."""
+    @property
+    def role(self, /) -> int | None:
+        """The index of the role, or None."""
+    @property
+    def row(self, /) -> bytes | None:
+        """The query's row as bytes of float32, where it was embedded here."""
+    @property
+    def second(self, /) -> int | None:
+        """The index of the next best role that could do the same, or None."""
 
 @final
 class Snapshot:

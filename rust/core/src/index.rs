@@ -128,6 +128,25 @@ impl FlatIndex {
         search::search(self, query, top_k, f64::NEG_INFINITY)
     }
 
+    /// All rows that reach `threshold` and score at most `margin` less than the best, best first; exact. Rows whose number `admits`
+    /// refuses are as if they were not there.
+    ///
+    /// # Panics
+    /// When `query` is of another length.
+    pub fn near(&self, query: &Query, threshold: f64, margin: f64, admits: impl Fn(u64) -> bool) -> Vec<Found> {
+        assert_eq!(query.len(), self.dim, "a query is as long as the rows");
+        search::near(self, query, threshold, margin, admits)
+    }
+
+    /// The float64 dot product of the query, brought to unit length, with the row in a slot.
+    ///
+    /// # Panics
+    /// When there is no row in `slot`, or `query` is of another length.
+    pub fn score(&self, query: &Query, slot: u32) -> f64 {
+        let (chunk, place) = place(slot);
+        query.score(self.chunks[chunk].row(place).expect("a slot with a row").0)
+    }
+
     fn new_slot(&mut self) -> u32 {
         let slot = self.n_used;
         let (chunk, place) = place(slot);

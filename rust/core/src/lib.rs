@@ -20,6 +20,7 @@ pub mod message;
 mod payload;
 pub mod retain;
 pub mod rolling;
+pub mod route;
 pub mod shrink;
 pub mod simd;
 mod text;

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::raw::{c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{ptr, slice};
 
 use pyo3::buffer::PyBuffer;
@@ -93,6 +94,37 @@ impl Owner {
         }
         // SAFETY: the buffer is contiguous and has so many bytes, which stay where they are while it is held.
         unsafe { slice::from_raw_parts(buffer.buf_ptr().cast(), len) }
+    }
+}
+
+/// Numbers that Python writes while they are read: each is read whole, at the moment it is asked for.
+pub(crate) struct Doubles(PyBuffer<f64>);
+
+impl Doubles {
+    /// Holds an array of float64, which keeps its size as long as it is held.
+    pub(crate) fn of(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
+        let buffer = PyBuffer::<f64>::get(given).ok();
+        let fits = |buffer: &PyBuffer<f64>| {
+            matches!(buffer.format().to_bytes(), b"d" | b"@d" | b"=d")
+                && buffer.is_c_contiguous()
+                && buffer.buf_ptr().addr().is_multiple_of(align_of::<AtomicU64>())
+        };
+        buffer.filter(fits).map(Self).ok_or_else(|| wrong_kind(given, name, "a contiguous array of float64"))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.item_count()
+    }
+
+    /// The number in a place.
+    pub(crate) fn get(&self, place: usize) -> f64 {
+        assert!(place < self.len(), "a place in the array");
+        let start: *mut u64 = self.0.buf_ptr().cast();
+        // SAFETY: the array has so many numbers, which stay where they are while it is held.
+        let number = unsafe { start.add(place) };
+        // SAFETY: it is aligned, as was checked, and lives as long as the array is held.
+        let number = unsafe { AtomicU64::from_ptr(number) };
+        f64::from_bits(number.load(Ordering::Relaxed))
     }
 }
 

@@ -35,7 +35,7 @@ use crate::tokens::detached;
 ///     >>> bool(rows[0] @ rows[1] > 0.99 > 0.2 > rows[0] @ rows[2])
 ///     True
 #[pyclass(frozen, module = "rolecore")]
-pub(crate) struct HashingEmbedder(Core);
+pub(crate) struct HashingEmbedder(pub(crate) Core);
 
 #[pymethods]
 impl HashingEmbedder {

@@ -26,6 +26,7 @@ mod options;
 mod report;
 mod retain;
 mod rolling;
+mod route;
 mod semantic;
 mod source;
 mod specials;
@@ -68,6 +69,8 @@ mod _core {
     use crate::retain::{RetainController, compute_retain_ratio};
     #[pymodule_export]
     use crate::rolling::RollingWindow;
+    #[pymodule_export]
+    use crate::route::{RoleIndex, Routed};
     #[pymodule_export]
     use crate::semantic::{nearest, put_new, settle};
     #[pymodule_export]

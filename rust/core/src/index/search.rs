@@ -26,15 +26,40 @@ const FEW: usize = 32;
 
 /// The best `top_k` rows that reach `threshold`, best first.
 pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: f64) -> Vec<Found> {
-    if index.is_empty() || top_k == 0 {
+    if top_k == 0 {
         return Vec::new();
     }
     let top_k = top_k.min(index.len());
+    hunt(index, query, Best { found: Vec::new(), top_k, threshold }).found
+}
+
+/// The rows that `admits` takes by their numbers, that reach `threshold` and score at most `margin` less than the best of them; best first.
+pub(super) fn near(
+    index: &FlatIndex,
+    query: &Query,
+    threshold: f64,
+    margin: f64,
+    admits: impl Fn(u64) -> bool,
+) -> Vec<Found> {
+    let near = hunt(index, query, Near { found: Vec::new(), limit: threshold, margin, admits });
+    let limit = near.limit;
+    let mut found = near.found;
+    found.retain(|row| row.score >= limit);
+    found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then((a.id, a.slot).cmp(&(b.id, b.slot))));
+    // The promising ones were decided twice.
+    found.dedup_by_key(|row| row.slot);
+    found
+}
+
+/// Offers `wanted` every row that may reach its limit.
+fn hunt<W: Wanted>(index: &FlatIndex, query: &Query, wanted: W) -> W {
+    if index.is_empty() {
+        return wanted;
+    }
     let coded = Coded::new(&index.frame, query);
-    let best = Best { found: Vec::new(), top_k, threshold };
     let mut hunt =
-        Hunt { index, query, coded, best, sketched: Vec::with_capacity(BATCH), weighed: Vec::new(), n_seen: 0 };
-    hunt.coded.raise(threshold);
+        Hunt { index, query, coded, wanted, sketched: Vec::with_capacity(BATCH), weighed: Vec::new(), n_seen: 0 };
+    hunt.coded.raise(hunt.wanted.limit());
     // How many chunks go unread next, and how many last time.
     let (mut blind, mut last_blind) = (0, 0);
     for (number, chunk) in (0..).zip(&index.chunks) {
@@ -55,10 +80,10 @@ pub(super) fn search(index: &FlatIndex, query: &Query, top_k: usize, threshold: 
         }
     }
     hunt.weigh();
-    hunt.decide_promising(0, top_k + 1);
+    hunt.decide_promising(0, hunt.wanted.at_once() + 1);
     let weighed = std::mem::take(&mut hunt.weighed);
     hunt.decide(&weighed);
-    hunt.best.found
+    hunt.wanted
 }
 
 /// A row that its high nibbles do not rule out.
@@ -71,12 +96,26 @@ struct Weighed {
     high: i32,
 }
 
+/// Which rows a search is for.
+trait Wanted {
+    /// What a row has to reach to be one of them.
+    fn limit(&self) -> f64;
+
+    /// How many are looked for to begin with.
+    fn at_once(&self) -> usize;
+
+    /// How many more have to be found before the limit says something.
+    fn missing(&self) -> usize;
+
+    fn offer(&mut self, new: Found);
+}
+
 /// One search.
-struct Hunt<'a> {
+struct Hunt<'a, W> {
     index: &'a FlatIndex,
     query: &'a Query<'a>,
     coded: Coded,
-    best: Best,
+    wanted: W,
     /// Slots of rows that their sketches do not rule out, to be weighed together: fewer than a batch.
     sketched: Vec<u32>,
     weighed: Vec<Weighed>,
@@ -84,7 +123,7 @@ struct Hunt<'a> {
     n_seen: usize,
 }
 
-impl<'a> Hunt<'a> {
+impl<'a, W: Wanted> Hunt<'a, W> {
     /// Takes on the rows of some blocks that their sketches do not rule out; returns how many those are.
     fn sketch(&mut self, chunk: &Chunk, number: u32, blocks: Range<usize>) -> usize {
         let mut n = 0;
@@ -156,7 +195,7 @@ impl<'a> Hunt<'a> {
     fn settle(&mut self) {
         let n_new = self.weighed.len() - self.n_seen;
         if n_new > if self.coded.has_limit() { MANY } else { 0 } {
-            self.decide_promising(self.n_seen, self.best.missing() + 1);
+            self.decide_promising(self.n_seen, self.wanted.missing() + 1);
             self.n_seen = self.weighed.len();
         }
     }
@@ -237,8 +276,8 @@ impl<'a> Hunt<'a> {
     /// Scores a row.
     fn score(&mut self, slot: u32) {
         let (row, id) = self.row(slot);
-        self.best.offer(Found { slot, id, score: self.query.score(row) });
-        self.coded.raise(self.best.limit());
+        self.wanted.offer(Found { slot, id, score: self.query.score(row) });
+        self.coded.raise(self.wanted.limit());
     }
 }
 
@@ -265,14 +304,16 @@ struct Best {
     threshold: f64,
 }
 
-impl Best {
-    /// What a row has to reach to be among them.
+impl Wanted for Best {
     fn limit(&self) -> f64 {
         let worst = self.found.get(self.top_k - 1);
         worst.map_or(self.threshold, |worst| worst.score)
     }
 
-    /// How many more are sought than are there.
+    fn at_once(&self) -> usize {
+        self.top_k
+    }
+
     fn missing(&self) -> usize {
         self.top_k - self.found.len()
     }
@@ -288,6 +329,35 @@ impl Best {
         if place < self.top_k && !is_known {
             self.found.truncate(self.top_k - 1);
             self.found.insert(place, new);
+        }
+    }
+}
+
+/// The rows near the best so far, in no order, and such as were near an earlier best.
+struct Near<F> {
+    found: Vec<Found>,
+    limit: f64,
+    margin: f64,
+    admits: F,
+}
+
+impl<F: Fn(u64) -> bool> Wanted for Near<F> {
+    fn limit(&self) -> f64 {
+        self.limit
+    }
+
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    fn missing(&self) -> usize {
+        usize::from(self.found.is_empty())
+    }
+
+    fn offer(&mut self, new: Found) {
+        if new.score >= self.limit && (self.admits)(new.id) {
+            self.limit = self.limit.max(new.score - self.margin);
+            self.found.push(new);
         }
     }
 }

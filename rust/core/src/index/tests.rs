@@ -130,6 +130,11 @@ impl Case {
         let threshold = thresholds[noise.below(thresholds.len())];
         let expected = best.filter(|best| best.score >= threshold);
         assert_eq!(self.index.lookup(&query, threshold), expected, "threshold {threshold}");
+        let margin = [0.0, 1e-6, 0.05, 0.4, 3.0][noise.below(5)];
+        let admitted: Vec<Found> = ranked.into_iter().filter(|found| found.id % 3 != 1).collect();
+        let limit = admitted.first().map_or(threshold, |best| threshold.max(best.score - margin));
+        let expected: Vec<Found> = admitted.into_iter().take_while(|found| found.score >= limit).collect();
+        assert_eq!(self.index.near(&query, threshold, margin, |id| id % 3 != 1), expected, "margin {margin}");
         self.check_bounds(&query, score);
     }
 
