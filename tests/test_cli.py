@@ -381,6 +381,14 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_complaint_without_stderr_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["count", "absent.txt"]) == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_progress_without_rich_draws_one_line_and_clears_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)

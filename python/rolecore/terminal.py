@@ -29,8 +29,9 @@ def say_json(value: Any) -> None:  # noqa: ANN401  what JSON can hold
 
 
 def warn(line: str) -> None:
-    """Print a line on standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    """Print a line on standard error; nowhere if that is closed."""
+    if sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def is_rich(stream: TextIO | None) -> bool:
