@@ -41,8 +41,7 @@ test-extras: .venv/.built .venv/.group-test .venv/.group-extras ## the tests tha
 	@$(PY) -m pytest tests/test_index.py tests/test_onnx.py
 
 SERVER_TESTS := tests/test_stalling_proxy.py tests/test_store_servers.py tests/test_store_redis.py tests/test_store_postgres.py tests/test_server_faults.py \
-	tests/test_shared_limits.py tests/test_shared_limit_faults.py
-SERVER_TESTS := tests/test_stalling_proxy.py tests/test_store_servers.py tests/test_store_redis.py tests/test_store_postgres.py tests/test_server_faults.py tests/test_role_processes.py
+	tests/test_shared_limits.py tests/test_shared_limit_faults.py tests/test_role_processes.py
 
 test-servers: .venv/.built .venv/.group-test .venv/.group-servers ## the tests that need Redis and PostgreSQL: starts both, on free ports, and stops them
 	@$(PY) tests/servers.py $(PY) -m pytest $(SERVER_TESTS)
