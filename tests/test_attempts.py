@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Self
 
 import pytest
@@ -273,5 +274,49 @@ def test_agent_over_its_own_limit_raises_before_it_sends() -> None:
             with rolecore.deadline(1), pytest.raises(RateLimitError, match="our own limit"):
                 await one.ainvoke("hi")
         assert len(server.asked) == 1
+
+    run(main)
+
+
+def test_agent_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with RawServer(reply(HELLO)) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://ana:{SECRET}@127.0.0.1:{proxy.port}")
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            async with OpenAIAgent(base_url="http://host.invalid/v1", model="m", max_retries=0) as one:
+                assert [await one.ainvoke("hi"), await one.ainvoke("hi")] == ["hello"] * 2
+                proxy.then = "close"
+                proxy.replies = [b""]
+                with pytest.raises(APIConnectionError) as caught:
+                    await one.ainvoke("hi")
+                assert SECRET not in str(caught.value)
+        for head in proxy.heads:
+            assert head.startswith("POST http://host.invalid/v1/chat/completions HTTP/1.1\r\nHost: host.invalid\r\n")
+            assert "Proxy-Authorization: Basic " in head
+
+    run(main)
+
+
+def test_agent_of_an_endpoint_that_does_not_read_lets_go_at_the_deadline() -> None:
+    async def main() -> None:
+        gone = asyncio.Event()
+
+        async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await until(lambda: one_is_over)
+            with suppress(OSError):
+                while await reader.read(1 << 20):
+                    pass
+            writer.close()
+            gone.set()
+
+        one_is_over = False
+        async with await asyncio.start_server(deaf, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            async with OpenAIAgent(base_url=url, model="m") as one:
+                with rolecore.deadline(0.5), pytest.raises(DeadlineExceeded):
+                    await one.ainvoke("x" * (8 << 20))
+                one_is_over = True
+                await gone.wait()
 
     run(main)

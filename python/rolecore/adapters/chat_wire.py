@@ -237,7 +237,7 @@ def _is_whole(line: bytes) -> bool:
 
 def _read_json(data: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(data)
+        told = json.loads(data.decode())
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
