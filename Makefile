@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras test-servers bench bench-tokens bench-cache bench-codec bench-stores check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
+.PHONY: help demo test test-fast test-extras test-servers bench bench-tokens bench-cache bench-codec bench-stores bench-turns check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -82,6 +82,9 @@ bench-sqlite: .venv/.built .venv/.group-test # power cuts, kills and failing dis
 
 bench-servers: .venv/.built .venv/.group-servers # stores against KILLS=200 kills, every broken byte and silent servers
 	@$(PY) benches/python/stores_servers.py --kills $(KILLS)
+
+bench-turns: .venv-bench/.turn-peers ## what a call of an agent costs the client, against the openai SDK, at a local server; a minute
+	@.venv-bench/bin/python benches/python/turn_openai_agent.py
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
@@ -217,6 +220,9 @@ endif
 
 .venv-bench/.codec-peers: .venv-bench/.made benches/python/requirements-codec-peers.txt
 	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-codec-peers.txt && touch $@
+
+.venv-bench/.turn-peers: .venv-bench/.made benches/python/requirements-turn-peers.txt
+	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-turn-peers.txt && touch $@
 
 .venv-ablation/.made: .venv/.built
 	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \
