@@ -265,6 +265,29 @@ def test_limiter_is_told_what_a_stream_cost() -> None:
     assert ledger.said[1:] == [("settle", 1, usage.input_tokens + usage.output_tokens)]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_answer_is_not_lost_by_a_limiter_out_of_reach(streamed: bool) -> None:  # noqa: FBT001
+    class Stalled(Ledger):
+        async def settle(self, reservation: int, n_tokens: int) -> None:
+            async with deadlines.within("settle"):
+                await super().settle(reservation, n_tokens)
+                await asyncio.Event().wait()
+
+    ledger = Stalled()
+
+    async def main() -> None:
+        async with ModelServer("yes") as server, agent(server, limiter=ledger) as one:
+            with rolecore.deadline(0.3):
+                if streamed:
+                    assert [piece async for piece in one.astream("hi")] == ["yes"]
+                else:
+                    assert await one.ainvoke("hi") == "yes"
+                assert deadlines.remaining() == 0.0
+
+    run(main)
+    assert ledger.said[1][0] == "settle"
+
+
 def test_agent_over_its_own_limit_raises_before_it_sends() -> None:
     server = RawServer(reply(HELLO))
 

@@ -139,7 +139,8 @@ class OpenAIAgent(AIAgent):
                 except BaseException as error:
                     await attempt.end(error)
                     raise
-                await attempt.end(usage=completion.usage)
+            # Out here no deadline takes the answer away, whatever a limiter waits for.
+            await attempt.end(usage=completion.usage)
         return completion
 
     def astream(self, input: str | Message, context: Iterable[Message] = ()) -> AnswerStream:  # noqa: A002
