@@ -83,6 +83,10 @@ bench-sqlite: .venv/.built .venv/.group-test # power cuts, kills and failing dis
 bench-servers: .venv/.built .venv/.group-servers # stores against KILLS=200 kills, every broken byte and silent servers
 	@$(PY) benches/python/stores_servers.py --kills $(KILLS)
 
+.PHONY: bench-limits
+bench-limits: .venv/.built .venv/.group-servers ## whether 4 processes on one Redis keep to a limit, and what they leave of it unused; 5 minutes
+	@$(PY) benches/python/limits_shared.py
+
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $$(($(N) / 10)) --jobs $(JOBS) --families

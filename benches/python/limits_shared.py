@@ -77,15 +77,14 @@ class Record(NamedTuple):
     cost: int
 
 
-async def work(url: str, name: str, case: Case, begin: float) -> list[Record]:
+async def work(url: str, name: str, case: Case) -> list[Record]:
     draw = random.Random(case.seed)  # noqa: S311  no secret
     records: list[Record] = []
-    end = begin + case.n_windows * case.period_s
     async with rolecore.RedisRateLimiter(
         url, name, requests_per_minute=case.requests, tokens_per_minute=case.tokens, period_s=case.period_s
     ) as limiter:
 
-        async def task() -> None:
+        async def task(end: float) -> None:
             while (asked := time.monotonic()) < end:
                 estimate = draw.randint(50, 150)
                 try:
@@ -101,26 +100,33 @@ async def work(url: str, name: str, case: Case, begin: float) -> list[Record]:
                 at = reservation.granted_at
                 records.append(Record(at, asked, heard, settling, time.monotonic(), estimate, cost))
 
+        print("ready", flush=True)
+        begin = float(sys.stdin.readline())
+        end = begin + case.n_windows * case.period_s
         await asyncio.sleep(begin - time.monotonic())
-        await asyncio.gather(*(task() for _ in range(N_TASKS)))
+        await asyncio.gather(*(task(end) for _ in range(N_TASKS)))
     return records
 
 
 def measure(url: str, case: Case) -> list[Record]:
     name = f"bench-{time.time_ns()}"
-    begin = time.monotonic() + 1.5
     workers = [
         subprocess.Popen(
-            [
-                sys.executable,
-                __file__,
-                "--work",
-                json.dumps([url, name, case._replace(seed=case.seed * 10 + i), begin]),
-            ],
+            [sys.executable, __file__, "--work", json.dumps([url, name, case._replace(seed=case.seed * 10 + i)])],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            text=True,
         )
         for i in range(N_PROCESSES)
     ]
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    begin = time.monotonic() + 0.1
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(f"{begin}\n")
+        worker.stdin.flush()
     records = [Record(*row) for worker in workers for row in json.loads(worker.communicate()[0])]
     assert all(worker.returncode == 0 for worker in workers)
     return sorted(records)
@@ -196,8 +202,8 @@ def main() -> int:
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        url, name, case, begin = json.loads(options.work)
-        print(json.dumps(asyncio.run(work(url, name, Case(*case), begin))))
+        url, name, case = json.loads(options.work)
+        print(json.dumps(asyncio.run(work(url, name, Case(*case)))))
         return 0
     print(f"{N_PROCESSES} processes of {N_TASKS} tasks on one Redis, estimates of 50 to 150 tokens")
     print(
