@@ -86,6 +86,10 @@ bench-servers: .venv/.built .venv/.group-servers # stores against KILLS=200 kill
 bench-turns: .venv-bench/.turn-peers ## what a call of an agent costs the client, against the openai SDK, at a local server; a minute
 	@.venv-bench/bin/python benches/python/turn_openai_agent.py
 
+.PHONY: bench-limits
+bench-limits: .venv/.built .venv/.group-servers ## whether 4 processes on one Redis keep to a limit, and what they leave of it unused; 5 minutes
+	@$(PY) benches/python/limits_shared.py
+
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $(N) --jobs $(JOBS)
 	@.venv-bench/bin/python benches/python/check_tokens.py --n $$(($(N) / 10)) --jobs $(JOBS) --families

@@ -111,6 +111,38 @@ def test_wait_behind_others_is_known_on_arrival() -> None:
     run(test, tokens_per_minute=100)
 
 
+def test_wait_is_judged_anew_after_a_larger_request_was_refused() -> None:
+    async def test(limiter: RateLimiter) -> None:
+        for n_tokens in (30, 30, 40):
+            await limiter.acquire(n_tokens)
+            await asyncio.sleep(10)
+        for n_tokens, wait_s in ((60, 40), (30, 30)):
+            with rolecore.deadline(1), pytest.raises(rolecore.RateLimitError) as caught:
+                await limiter.acquire(n_tokens)
+            assert caught.value.retry_after_s == wait_s
+
+    run(test, tokens_per_minute=100)
+
+
+def test_wait_behind_one_that_is_late_is_counted_from_now() -> None:
+    async def test(limiter: RateLimiter) -> None:
+        await limiter.acquire(50)
+        await asyncio.sleep(10)
+        second = await limiter.acquire(50)
+        late = asyncio.create_task(limiter.acquire(50))
+        await asyncio.sleep(1)
+        await limiter.settle(second, 100)
+        await asyncio.sleep(54)
+        # It was expected at 60, it is 65, and it will go at 70; the next one at 130.
+        with rolecore.deadline(58), pytest.raises(rolecore.RateLimitError):
+            await limiter.acquire(60)
+        assert now() == 65
+        await late
+        assert now() == 70
+
+    run(test, tokens_per_minute=100)
+
+
 def test_request_that_never_fits_is_refused_with_both_numbers() -> None:
     async def test(limiter: RateLimiter) -> None:
         with pytest.raises(rolecore.ArgumentError, match="n_tokens is 101, tokens_per_minute is 100"):
@@ -275,24 +307,27 @@ def test_threads_with_a_loop_each_share_one_limit_and_are_all_served() -> None:
     assert times[-1] - times[0] < 3 * 0.05 + 0.5
 
 
-def test_waiting_in_a_loop_that_was_closed_holds_nobody_up() -> None:
+def test_waiting_in_a_loop_that_was_closed_holds_nobody_up_and_uses_nothing() -> None:
     limiter = RateLimiter(requests_per_minute=1, period_s=0.05)
+    lasting = RateLimiter(requests_per_minute=1)
     dead = asyncio.new_event_loop()
     dead.run_until_complete(limiter.acquire(1))
-    left = [dead.create_task(limiter.acquire(1)) for _ in range(3)]
+    reservation = dead.run_until_complete(lasting.acquire(1))
+    left = [dead.create_task(each.acquire(1)) for each in (limiter, lasting) for _ in range(3)]
     dead.run_until_complete(asyncio.sleep(0))
     dead.close()
 
     async def main() -> None:
         async with asyncio.timeout(20):
             await limiter.acquire(1)
+            await lasting.cancel(reservation)
+            await lasting.acquire(1)
 
     asyncio.run(main())
     assert not any(task.done() for task in left)
     for task in left:
         task.get_coro().close()
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-    asyncio.run(main())
 
 
 def test_reservation_of_another_limiter_is_refused() -> None:

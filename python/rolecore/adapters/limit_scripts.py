@@ -12,7 +12,8 @@ earlier. All keys expire when the newest request's window, and the last waiting 
 
 from __future__ import annotations
 
-# The first item of what `ASK` returns; the second is when it was let through, or the wait, in microseconds.
+# The first item of what `ASK` returns. After IS_GRANTED come the times at which the first and those behind it were let
+# through, in microseconds since 1970, for as many as were; after the others the wait of the first, in microseconds.
 IS_WAITING, IS_GRANTED, IS_REFUSED = range(3)
 
 _COMMON = """
@@ -85,43 +86,55 @@ local function read(member)
 end
 """
 
-# Also for who asked before, and for who was let through and did not hear of it.
+# For the first of a process, and for those behind it as far as there is room, all of them by turns with the other
+# processes. Whoever was let through by an earlier call, and did not hear of it, is told.
 ASK = (
     _COMMON
     + """
 local left, behind_requests, behind_tokens = limit(ARGV[6]), ARGV[7], ARGV[8]
-local granted = redis.call('ZSCORE', log, id)
-if granted then return {1, tonumber(granted)} end
-
-local before_requests, before_tokens, until_us = 0, 0, 0
+local before_requests, before_tokens, other_requests, other_tokens, until_us = 0, 0, 0, 0, nil
 for _, member in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
   local its_tokens, its_end = read(member)
   if member == id then
-    until_us = its_end or 0
-    break
-  end
-  if not its_end or its_end < now then
+    before_requests, before_tokens, until_us = other_requests, other_tokens, its_end
+  elseif not its_end or its_end < now then
     leave(member)
   else
-    before_requests, before_tokens = before_requests + 1, before_tokens + its_tokens
+    other_requests, other_tokens = other_requests + 1, other_tokens + its_tokens
   end
 end
+if not until_us then before_requests, before_tokens = other_requests, other_tokens end
 
-if requests + before_requests + 1 <= max_requests and tokens + before_tokens + n <= max_tokens then
-  redis.call('ZADD', log, now, id)
-  redis.call('HSET', costs, id, n)
-  redis.call('HINCRBY', costs, '', n)
+local function grant(name, cost, its_requests, its_tokens)
+  local at = redis.call('ZSCORE', log, name)
+  if at then return tonumber(at) end
+  if requests + its_requests + 1 > max_requests or tokens + its_tokens + cost > max_tokens then return nil end
+  redis.call('ZADD', log, now, name)
+  redis.call('HSET', costs, name, cost)
+  redis.call('HINCRBY', costs, '', cost)
+  requests, tokens = requests + 1, tokens + cost
+  return now
+end
+
+local at = grant(id, n, before_requests, before_tokens)
+if at then
+  local answer = {1, at}
+  for i = 9, #ARGV, 2 do
+    at = grant(ARGV[i], tonumber(ARGV[i + 1]), other_requests, other_tokens)
+    if not at then break end
+    answer[#answer + 1] = at
+  end
   leave(id)
   keep()
-  return {1, now}
+  return answer
 end
 local wait = wait_for(before_requests, before_tokens)
 if wait >= left then
   leave(id)
   return {2, wait}
 end
-if until_us < now + lease / 2 then
-  if until_us == 0 then
+if not until_us or until_us < now + lease / 2 then
+  if not until_us then
     local last = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0
     redis.call('ZADD', queue, last + 1, id)
   end

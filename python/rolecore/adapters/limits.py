@@ -158,7 +158,7 @@ class RateLimiter:
     Raises:
         ArgumentError: an argument is out of its range, or there is no limit.
 
-    Cost: O(1) a call, amortised; some 300 bytes a request in the window.
+    Cost: O(1) a call, amortised; some 200 bytes a request in the window.
 
     Example:
         >>> import asyncio
@@ -319,7 +319,7 @@ class RateLimiter:
         else:
             # One that waits itself may have missed the time it expected.
             since = blocker.at if blocker.is_granted else max(self._now, blocker.at)
-            place.at = max(self._now, since + self._limits.period_s)
+            place.at = since + self._limits.period_s
 
     def _fit(self) -> None:
         requests, tokens, _ = self._limits

@@ -9,13 +9,14 @@ import random
 import uuid
 from collections import OrderedDict
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rolecore import deadlines
 from rolecore.adapters import limit_scripts
 from rolecore.adapters.limits import STEP, Limits, Reservation, finish, read_tokens
-from rolecore.errors import ArgumentError, DeadlineExceeded, RateLimitError, StoreError
+from rolecore.errors import ArgumentError, DeadlineExceeded, StoreError
 from rolecore.stores import rules
 from rolecore.stores.redis_link import RedisLink
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _POLLS_A_WINDOW = 200
 _MOST_POLL_S = 0.1
 _GIVE_UP_S = 5.0
+# Requests that one call asks for: more would hold other processes' calls up.
+_MOST_AT_ONCE = 100
 
 
 class SharedReservation(Reservation):
@@ -38,14 +41,25 @@ class SharedReservation(Reservation):
         granted_at: when it was let through, in seconds since 1970 by the server's clock; 0.0 before.
     """
 
-    __slots__ = ("granted_at", "id", "limiter")
+    __slots__ = ("granted_at", "id")
 
-    def __init__(self, limiter: RedisRateLimiter, n_tokens: int) -> None:
+    def __init__(self, n_tokens: int) -> None:
         """Take the estimate."""
         super().__init__(n_tokens)
-        self.limiter = limiter
         self.id = uuid.uuid4().hex
         self.granted_at = 0.0
+
+
+class _Place(SharedReservation):
+    """One request as its limiter knows it."""
+
+    __slots__ = ("limiter", "turn", "was_asked_for")
+
+    def __init__(self, limiter: RedisRateLimiter, n_tokens: int, turn: asyncio.Future[None]) -> None:
+        super().__init__(n_tokens)
+        self.limiter = limiter
+        self.turn = turn  # tells who waits to go on: it is the first now, or was let through
+        self.was_asked_for = False  # Redis may know of it
 
 
 class RedisRateLimiter:
@@ -72,8 +86,8 @@ class RedisRateLimiter:
         ArgumentError: an argument is out of its range, there is no limit, or the URL is not of the form.
         MissingExtraError: redis-py is not installed.
 
-    Cost: one round trip a call, and while one waits, one in a 200th of a window or a tenth of a second: whichever is
-    shorter.
+    Cost: a round trip a call, for those that come together one for all; while some wait, one more in each 200th of a
+    window, or tenth of a second if that is shorter.
     """
 
     def __init__(
@@ -98,8 +112,8 @@ class RedisRateLimiter:
         self._arguments = (*texts, round(period_s * 1e6))
         self._poll_s = min(_MOST_POLL_S, period_s / _POLLS_A_WINDOW)
         self._link = RedisLink(url, owner="limiter")
-        # Who waits in this process, by id, in order; the first asks. Each has what tells it that it is the first.
-        self._line: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
+        # Who waits in this process, by id, in order; the first asks, for those behind it too.
+        self._line: OrderedDict[str, _Place] = OrderedDict()
         self._line_tokens = 0
         self._pause: asyncio.Future[None] | None = None  # the first's, between two times that it asks
         self._leaving: set[asyncio.Task[None]] = set()
@@ -118,25 +132,28 @@ class RedisRateLimiter:
             DeadlineExceeded: it was not, as others cost more than they had reserved, or Redis was silent.
             StoreError: Redis cannot be reached or refuses; the limiter is closed, or another event loop's.
         """
-        place = SharedReservation(self, self._limits.read_estimate(n_tokens))
+        n_tokens = self._limits.read_estimate(n_tokens)
         self._link.check_usable()
-        turn = asyncio.get_running_loop().create_future()
+        place = _Place(self, n_tokens, asyncio.get_running_loop().create_future())
         before = len(self._line), self._line_tokens
-        self._line[place.id] = turn
-        self._line_tokens += place.n_tokens
-        if not before[0]:
-            turn.set_result(None)
+        self._line[place.id] = place
+        self._line_tokens += n_tokens
         try:
             async with deadlines.within(STEP):
-                if before[0] and deadlines.remaining() is not None:
-                    await self._look(place.n_tokens, before)
-                await turn
-                await self._ask(place)
+                if before[0]:
+                    if deadlines.remaining() is not None:
+                        await self._look(place, before)
+                    await place.turn
+                if not place.granted_at:
+                    await self._ask(place)
+        except BaseException:
+            self._leave(place)
+            raise
         finally:
             del self._line[place.id]
-            self._line_tokens -= place.n_tokens
+            self._line_tokens -= n_tokens
             for first in self._line.values():
-                finish(first)
+                finish(first.turn)
                 break
         return place
 
@@ -178,8 +195,8 @@ class RedisRateLimiter:
         """Close."""
         await self.close()
 
-    def _own(self, reservation: SharedReservation) -> SharedReservation:
-        if not isinstance(reservation, SharedReservation) or reservation.limiter is not self:
+    def _own(self, reservation: SharedReservation) -> _Place:
+        if not isinstance(reservation, _Place) or reservation.limiter is not self:
             msg = "the reservation is not of this limiter; give back what its acquire returned"
             raise ArgumentError(msg)
         return reservation
@@ -187,38 +204,43 @@ class RedisRateLimiter:
     async def _run(self, what: str, script: str, name: str, n_tokens: int, *more: Any) -> Any:  # noqa: ANN401  Redis's
         return await self._link.run(what, script, self._keys, (name, n_tokens, *self._arguments, *more))
 
-    async def _look(self, n_tokens: int, before: tuple[int, int]) -> None:
+    async def _look(self, place: _Place, before: tuple[int, int]) -> None:
         """Raise RateLimitError when it will not be let through in time, behind so many requests and tokens."""
         first = next(iter(self._line))
-        wait_s = await self._run(STEP, limit_scripts.LOOK, first, n_tokens, *before) / 1e6
+        wait_s = await self._run(STEP, limit_scripts.LOOK, first, place.n_tokens, *before) / 1e6
         left_s = deadlines.remaining()
-        if left_s is not None and wait_s >= left_s:
+        if left_s is not None and wait_s >= left_s and not place.granted_at:
             raise self._limits.error(wait_s)
 
-    async def _ask(self, place: SharedReservation) -> None:
+    async def _ask(self, place: _Place) -> None:
         """Ask until it is let through; it is the first that waits."""
-        try:
-            while (wait_s := await self._ask_once(place)) is not None:
-                # Not all processes at once; never before it can be, rather a little later.
-                spread = random.random()  # noqa: S311  no secret
-                await self._wait(min(wait_s + spread * self._poll_s / 10, self._poll_s * (1 + spread) / 2))
-        except RateLimitError:
-            raise
-        except BaseException:
-            self._leave(place)
-            raise
+        while (wait_s := await self._ask_once(place)) is not None:
+            # Not all processes at once; never before it can be, rather a little later.
+            spread = random.random()  # noqa: S311  no secret
+            await self._wait(min(wait_s + spread * self._poll_s / 10, self._poll_s * (1 + spread) / 2))
 
-    async def _ask_once(self, place: SharedReservation) -> float | None:
+    async def _ask_once(self, first: _Place) -> float | None:
         """Return None when it is let through, else the seconds until there is room; raises RateLimitError."""
         left_s = deadlines.remaining()
         left_us = "" if left_s is None else round(left_s * 1e6)
-        behind = len(self._line) - 1, self._line_tokens - place.n_tokens
-        outcome, number = await self._run(STEP, limit_scripts.ASK, place.id, place.n_tokens, left_us, *behind)
+        behind = len(self._line) - 1, self._line_tokens - first.n_tokens
+        places = list(islice(self._line.values(), _MOST_AT_ONCE))
+        others = [word for place in places[1:] for word in (place.id, place.n_tokens)]
+        for place in places:
+            place.was_asked_for = True
+        outcome, *numbers = await self._run(
+            STEP, limit_scripts.ASK, first.id, first.n_tokens, left_us, *behind, *others
+        )
         if outcome == limit_scripts.IS_REFUSED:
-            raise self._limits.error(number / 1e6)
+            first.was_asked_for = False
+            raise self._limits.error(numbers[0] / 1e6)
         if outcome == limit_scripts.IS_WAITING:
-            return float(number / 1e6)
-        place.granted_at = number / 1e6
+            return float(numbers[0] / 1e6)
+        for place, at_us in zip(places, numbers, strict=False):
+            place.granted_at = at_us / 1e6
+            finish(place.turn)
+            if place.id not in self._line:  # it left while Redis was asked
+                self._leave(place)
         return None
 
     async def _wait(self, seconds: float) -> None:
@@ -235,8 +257,10 @@ class RedisRateLimiter:
         if self._pause is not None:
             finish(self._pause)
 
-    def _leave(self, place: SharedReservation) -> None:
+    def _leave(self, place: _Place) -> None:
         """Give up in Redis what nobody waits for any more, if it can be reached; else it ends by itself."""
+        if not place.was_asked_for:
+            return
 
         async def cancel() -> None:
             with deadlines.deadline(_GIVE_UP_S), suppress(StoreError, DeadlineExceeded):
