@@ -17,7 +17,7 @@ from test_roles import facts
 
 import rolecore
 from rolecore.role_events import RolePermissionGranted
-from rolecore.role_log import SEGMENT, RoleLog
+from rolecore.role_log import SEGMENT, START, RoleLog
 
 if TYPE_CHECKING:
     from rolecore.role_events import RoleEvent
@@ -48,7 +48,7 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
 
 async def read(url: str, tenant: str) -> list[RoleEvent]:
     async with rolecore.open_store(url) as store:
-        return [event async for _, events in RoleLog(store, tenant).read(0) for event in events]
+        return [event async for _, events in RoleLog(store, tenant).read(START) for event in events]
 
 
 @each
