@@ -1,6 +1,7 @@
 """A process that changes roles, or hears of their changes, in a store.
 
-`python role_process.py write URL TENANT NAME N` grants the role "clerk" N permissions, NAME-0, NAME-1 and so on.
+`python role_process.py write URL TENANT NAME N` makes N changes: grants the role "clerk" NAME-0a and
+NAME-0b, NAME-1a and NAME-1b, and so on.
 `python role_process.py hear URL TENANT FILE N DIES_AT` notes the sequence of each event it is handed, until that of N;
 right after it has noted that of DIES_AT, if there is such, it is killed, so that the store cannot learn of it.
 """
@@ -28,7 +29,8 @@ async def write(url: str, tenant: str, name: str, n: str) -> None:
     def grant(i: int) -> Callable[[RoleDraft], None]:
         def decide(draft: RoleDraft) -> None:
             role = draft["clerk"] if "clerk" in draft else draft.create("clerk", by=BOSS)
-            role.grant_permission(f"{name}-{i}", by=BOSS)
+            for half in "ab":
+                role.grant_permission(f"{name}-{i}{half}", by=BOSS)
 
         return decide
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import rolecore
 from rolecore import role_events
@@ -33,6 +35,16 @@ def test_event_encodes_to_what_json_holds() -> None:
         "permission": "read",
     }
     assert role_events.decode(json.loads(json.dumps(plain))) == GRANTED
+
+
+@given(st.data())
+@pytest.mark.parametrize("kind", role_events._KINDS.values(), ids=role_events._KINDS)
+def test_any_event_comes_back_from_json_as_it_was(kind: Any, data: st.DataObject) -> None:
+    finite, counts = st.floats(allow_nan=False, allow_infinity=False), st.integers(1)
+    numbers = {"sequence": counts, "at": finite, "ends_at": finite, "request_id": counts}
+    given_names = {item.name for item in fields(kind)}
+    event = data.draw(st.builds(kind, **{name: numbers[name] for name in numbers.keys() & given_names}))
+    assert role_events.decode(json.loads(json.dumps(role_events.encode(event)))) == event
 
 
 @pytest.mark.parametrize("change", [{"kind": "RoleRetired"}, {"form": 2}, {"form": 2, "kind": "RoleRetired", "x": 1}])

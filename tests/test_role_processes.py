@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from servers import NEEDS_POSTGRES, NEEDS_REDIS, POSTGRES_URL, REDIS_URL
+from servers import NEEDS_POSTGRES, NEEDS_REDIS, POSTGRES_URL, REDIS_URL, until
 from test_roles import facts
 
 import rolecore
 from rolecore.role_events import RolePermissionGranted
-from rolecore.role_log import SEGMENT, RoleLog
+from rolecore.role_log import SEGMENT, START, RoleLog
 
 if TYPE_CHECKING:
     from rolecore.role_events import RoleEvent
@@ -42,13 +42,17 @@ each = pytest.mark.parametrize(
 )
 
 
+def granted_by(name: str, n: int) -> list[str]:
+    return [f"{name}-{i}{half}" for i in range(n) for half in "ab"]
+
+
 def start(*arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(PROCESS), *map(str, arguments)])
 
 
 async def read(url: str, tenant: str) -> list[RoleEvent]:
     async with rolecore.open_store(url) as store:
-        return [event async for _, events in RoleLog(store, tenant).read(0) for event in events]
+        return [event async for _, events in RoleLog(store, tenant).read(START) for event in events]
 
 
 @each
@@ -57,15 +61,15 @@ def test_processes_at_once_change_roles_in_one_order_and_lose_nothing(server: st
     url, tenant = server or f"sqlite:///{tmp_path / 'store.db'}", f"processes-{uuid4().hex}"
     writers = [start("write", url, tenant, name, N_CHANGES) for name in range(N_WRITERS)]
     heard = tmp_path / "heard"
-    n_events = 1 + N_WRITERS * N_CHANGES
+    n_events = 1 + 2 * N_WRITERS * N_CHANGES
     listener = start("hear", url, tenant, heard, n_events, 0)
     assert [process.wait() for process in (*writers, listener)] == [0] * (N_WRITERS + 1)
     events = asyncio.run(read(url, tenant))
     assert [event.sequence for event in events] == list(range(1, n_events + 1))
-    assert n_events > SEGMENT
+    assert N_WRITERS * N_CHANGES > SEGMENT
     granted = [event.permission for event in events if isinstance(event, RolePermissionGranted)]
     for name in range(N_WRITERS):
-        assert [p for p in granted if p.startswith(f"{name}-")] == [f"{name}-{i}" for i in range(N_CHANGES)]
+        assert [p for p in granted if p.startswith(f"{name}-")] == granted_by(str(name), N_CHANGES)
     assert [int(line) for line in heard.read_text().split()] == list(range(1, n_events + 1))
 
     async def compare() -> None:
@@ -84,7 +88,7 @@ def test_processes_at_once_change_roles_in_one_order_and_lose_nothing(server: st
 @pytest.mark.timeout(120)
 def test_subscriber_killed_before_it_notes_hears_again_and_misses_nothing(server: str, tmp_path: Path) -> None:
     url, tenant = server or f"sqlite:///{tmp_path / 'store.db'}", f"kills-{uuid4().hex}"
-    n_events = 1 + N_CHANGES
+    n_events = 1 + 2 * N_CHANGES
     assert start("write", url, tenant, "w", N_CHANGES).wait() == 0
     heard = tmp_path / "heard"
     runs: list[list[int]] = []
@@ -99,3 +103,27 @@ def test_subscriber_killed_before_it_notes_hears_again_and_misses_nothing(server
         assert later[0] <= earlier[-1] + 1, "from where it was, or before"
     assert [sequences[-1] for sequences in runs] == [1, 5, 5, n_events, n_events]
     assert {number for sequences in runs for number in sequences} == set(range(1, n_events + 1))
+
+
+@each
+@pytest.mark.timeout(120)
+def test_killed_writer_leaves_whole_changes_and_others_go_on(server: str, tmp_path: Path) -> None:
+    url, tenant = server or f"sqlite:///{tmp_path / 'store.db'}", f"writers-{uuid4().hex}"
+    n_least = 0
+    for name in ("first", "second", "third"):
+        n_least += 10
+        writer = start("write", url, tenant, name, 100_000)
+        until(lambda: len(asyncio.run(read(url, tenant))) > n_least, "a few changes")  # noqa: B023  called here
+        writer.kill()
+        assert writer.wait() == -signal.SIGKILL
+        n_least = len(asyncio.run(read(url, tenant)))
+    assert start("write", url, tenant, "last", 5).wait() == 0
+    events = asyncio.run(read(url, tenant))
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    granted = [event.permission for event in events if isinstance(event, RolePermissionGranted)]
+    wanted = []
+    for name in ("first", "second", "third", "last"):
+        n_halves = sum(permission.startswith(name) for permission in granted)
+        assert n_halves >= 10
+        wanted += granted_by(name, n_halves // 2)
+    assert granted == wanted

@@ -10,7 +10,7 @@ import pytest
 from test_role_directory import TENANT, Store, granting, run
 
 import rolecore
-from rolecore.role_log import SEGMENT, RoleLog
+from rolecore.role_log import SEGMENT, START, Place, RoleLog
 
 if TYPE_CHECKING:
     from rolecore.role_events import RoleEvent
@@ -83,7 +83,7 @@ def test_failing_handler_is_tried_again_in_order_and_holds_up_nobody(caplog: pyt
             await asyncio.sleep(10)
             assert failing.sequences == list(range(1, 8))
             assert dead.sequences == [1]
-            assert [subscriber.position for subscriber in subscribers] == [7, 1, 7]
+            assert [subscriber.place.offset for subscriber in subscribers] == [7, 1, 7]
             assert subscribers[0].n_failures == 0
             assert 5 < subscribers[1].n_failures < 12, "waits grow"
             await asyncio.sleep(3600)
@@ -91,6 +91,26 @@ def test_failing_handler_is_tried_again_in_order_and_holds_up_nobody(caplog: pyt
 
     run(test)
     assert "the gateway is away" not in caplog.text
+
+
+def test_handler_that_awaits_a_cancelled_task_is_tried_again() -> None:
+    async def test(store: Store) -> None:
+        sequences = []
+
+        async def handle(event: RoleEvent) -> None:
+            sequences.append(event.sequence)
+            if len(sequences) == 1:
+                task = asyncio.create_task(asyncio.sleep(5))
+                task.cancel()
+                await task
+
+        async with rolecore.RoleDirectory(store) as roles:
+            await fill(roles, 1)
+            roles.subscribe("audit", handle)
+            await asyncio.sleep(5)
+            assert sequences == [1, 1, 2]
+
+    run(test)
 
 
 def test_slow_handler_holds_up_neither_writers_nor_others() -> None:
@@ -175,7 +195,8 @@ def test_cursor_takes_bounded_room() -> None:
                 await asyncio.sleep(0.01)
             notes = [await store.load(name, tenant=TENANT) for name in ("cursor-0-audit", "cursor-1-audit")]
             assert all(record.version <= SEGMENT for record in notes)
-            assert max(note["position"] for record in notes for note in record.messages) == roles.position
+            newest = max((note["segment"], note["offset"]) for record in notes for note in record.messages)
+            assert newest == divmod(roles.position, SEGMENT)
 
     run(test)
 
@@ -204,15 +225,25 @@ def test_cursor_is_lost_by_no_crash(crash_after: int) -> None:
     async def test(_: Store) -> None:
         store = Crashing()
         log = RoleLog(store, "")
-        noted = 0
+        noted = START
         try:
-            for position in (1, SEGMENT - 1, SEGMENT, SEGMENT + 5, 2 * SEGMENT, 3 * SEGMENT):
-                await log.note_cursor("audit", noted, position)
-                noted = position
+            for place in (Place(0, 1), Place(0, 63), Place(1, 0), Place(1, 5), Place(2, 0), Place(3, 0)):
+                await log.note_cursor("audit", noted, place)
+                noted = place
         except Crash:
             assert await log.read_cursor("audit") == noted
         else:
             pytest.fail("it made fewer steps")
+
+    run(test)
+
+
+@pytest.mark.parametrize("note", [{}, {"segment": 0}, {"segment": 0, "offset": "1"}, {"segment": [], "offset": 1}])
+def test_damaged_cursor_is_refused(note: dict[str, Any]) -> None:
+    async def test(store: Store) -> None:
+        await store.append("cursor-0-audit", [note], tenant=TENANT)
+        with pytest.raises(rolecore.StoreError, match="what a subscriber has noted is damaged"):
+            await RoleLog(store, "").read_cursor("audit")
 
     run(test)
 

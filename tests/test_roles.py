@@ -8,6 +8,7 @@ import pytest
 
 import rolecore
 from rolecore import role_events
+from rolecore.role_arguments import MAX_USERS
 from rolecore.role_decisions import MAX_PENDING
 from rolecore.roles import MAX_TEXT, TAKE_TURN, Role, replay
 
@@ -190,14 +191,17 @@ def test_users_of_a_role_with_a_sensitive_permission_wait_for_an_admin_who_is_no
     assert role.members == {"ann", "bob"}
 
 
-def test_requests_that_wait_are_bounded() -> None:
-    role = Role("clerk", sensitive_permissions=[str(i) for i in range(MAX_PENDING + 1)])
-    for i in range(MAX_PENDING):
-        role.grant_permission(str(i), by=ANN)
-    with pytest.raises(rolecore.PolicyDenied, match="1000 requests of role 'clerk' wait"):
-        role.grant_permission(str(MAX_PENDING), by=ANN)
+def test_permissions_and_users_that_wait_are_bounded() -> None:
+    role = Role("clerk", sensitive_permissions=["refund", "sign"])
+    role.grant_permission("refund", by=BOB)
+    for i in range(0, MAX_PENDING, MAX_USERS):
+        role.assign_to_users(map(str, range(i, i + MAX_USERS)), by=ANN)
+    with pytest.raises(rolecore.PolicyDenied, match="20001 permissions and users of role 'clerk' would wait"):
+        role.assign_to_users(["x"], by=ANN)
+    with pytest.raises(rolecore.PolicyDenied, match="20000 may; decide on some"):
+        role.grant_permission("sign", by=ANN)
     role.reject(1, by=BOB)
-    assert role.grant_permission(str(MAX_PENDING), by=ANN) is not None
+    assert role.grant_permission("sign", by=ANN) is not None
 
 
 @pytest.mark.parametrize("request_id", [0, -1, 2, True, "1", None, 1.0, 10**30])
@@ -362,6 +366,11 @@ LONG = "x" * 1_000_000
         ({"name": ""}, "name has 0 characters; it must be a str of 1 to 256"),
         ({"name": LONG}, "name has 1000000 characters"),
         ({"name": None}, "name is of type NoneType"),
+        ({"name": "clerk\nboss"}, "name is blank, or holds a control character"),
+        ({"name": "\ud800"}, "name is blank, or holds a control character"),
+        ({"name": "  "}, "name is blank"),
+        ({"sensitive_words": ["lawyer", ""]}, r"sensitive_words\[1\] is blank"),
+        ({"examples": [" \t"]}, r"examples\[0\] is blank"),
         ({"description": LONG + "x"}, f"texts have 1000001 characters, they may have {MAX_TEXT}"),
         ({"examples": [LONG, "x"]}, "texts have 1000001"),
         ({"examples": "When?"}, "examples is of type str"),

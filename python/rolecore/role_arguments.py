@@ -37,7 +37,7 @@ class Principal:
 
 
 def read_name(value: Any, what: str) -> str:  # noqa: ANN401  any argument
-    """Return a name: a str of 1 to `MAX_NAME` characters.
+    """Return a name: a str of 1 to `MAX_NAME` printable characters, not all of them spaces.
 
     Raises:
         ArgumentError: it is none.
@@ -48,6 +48,9 @@ def read_name(value: Any, what: str) -> str:  # noqa: ANN401  any argument
         raise ArgumentError(msg)
     if not 1 <= len(value) <= MAX_NAME:
         msg = f"{what} has {len(value)} characters; {wanted}"
+        raise ArgumentError(msg)
+    if not value.isprintable() or value.isspace():
+        msg = f"{what} is blank, or holds a control character or half a surrogate pair; leave that out"
         raise ArgumentError(msg)
     return value
 
@@ -80,9 +83,14 @@ def read_texts(values: Any, what: str) -> tuple[str, ...]:  # noqa: ANN401  any 
     """Return an iterable of str as a tuple.
 
     Raises:
-        ArgumentError: it is none, or one str.
+        ArgumentError: it is none, or one str, or one of them is blank.
     """
-    return tuple(read_text(value, f"{what}[{i}]") for i, value in enumerate(_read_many(values, what)))
+    texts = tuple(read_text(value, f"{what}[{i}]") for i, value in enumerate(_read_many(values, what)))
+    for i, text in enumerate(texts):
+        if not text.strip():
+            msg = f"{what}[{i}] is blank; leave it out"
+            raise ArgumentError(msg)
+    return texts
 
 
 def read_names(values: Any, what: str) -> tuple[str, ...]:  # noqa: ANN401  any argument

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=role_events.RoleEvent)
 
-MAX_PENDING = 1_000  # requests of a role that nobody has decided on
+MAX_PENDING = 20_000  # permissions and users that wait for an admin, of a role
 _SHOWN_NAMES = 8  # of a long way
 _NO_ROLES: Mapping[str, RoleState] = MappingProxyType({})
 
@@ -38,7 +38,6 @@ class RoleDecisions:
         *,
         clock: Callable[[], float],
         news: list[role_events.RoleEvent] | None = None,
-        is_sealed: bool = False,
     ) -> None:
         """Go on with a state.
 
@@ -47,12 +46,11 @@ class RoleDecisions:
             clock: returns seconds since 1970, UTC.
             news: where events go, shared by roles that may inherit from each other; None: a list of its own, and it may
                 inherit from any other such role.
-            is_sealed: refuse all changes, as what it shows is changed elsewhere.
         """
         self.state = state
         self._clock = clock
         self._shared = news
-        self._is_sealed = is_sealed
+        self._is_sealed = False
         self._news: list[role_events.RoleEvent] = [] if news is None else news
 
     @property
@@ -301,8 +299,11 @@ class RoleDecisions:
         for request in self.state.pending.values():
             if request.permission == permission and set(request.users) == set(users):
                 return request
-        if len(self.state.pending) >= MAX_PENDING:
-            msg = f"{MAX_PENDING} requests of role {self.name!r} wait, and no more may; approve or reject some"
+        n_waiting = sum(len(request.users) or 1 for request in self.state.pending.values()) + (len(users) or 1)
+        if n_waiting > MAX_PENDING:
+            msg = (
+                f"{n_waiting} permissions and users of role {self.name!r} would wait, {MAX_PENDING} may; decide on some"
+            )
             raise PolicyDenied(msg)
         request_id = self.state.n_requests + 1
         return self._record(

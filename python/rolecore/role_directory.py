@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rolecore import deadlines
 from rolecore.errors import ArgumentError, RoleNotFound, SessionConflict, StoreError
 from rolecore.role_arguments import read_name
-from rolecore.role_log import RoleLog
+from rolecore.role_log import START, Place, RoleLog
 from rolecore.role_state import not_found
 from rolecore.role_subscriber import RoleSubscriber
-from rolecore.roles import Role, note
+from rolecore.roles import Role, note, read_agent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -39,31 +39,36 @@ class RoleDraft:
     """The roles as one change would make them: what `RoleDirectory.change` hands to its function."""
 
     def __init__(self, states: Mapping[str, RoleState], clock: Callable[[], float]) -> None:
-        """Copy the states: what is decided here may come to nothing."""
+        """Copy a state when it is asked for: what is decided here may come to nothing."""
         self.events: list[RoleEvent] = []
         self._clock = clock
-        self._states = {name: state.copy() for name, state in states.items()}
-        for name, state in states.items():
-            for parent in state.parents:
-                self._states[name].inherit(self._states[parent])
+        self._known = states
+        self._states: dict[str, RoleState] = {}
         self._roles: dict[str, Role] = {}
         self._is_over = False
 
     def __getitem__(self, name: str) -> Role:
-        """Return a role, to be changed; raises RoleNotFound."""
-        if name not in self._roles:
-            if name not in self._states:
+        """Return a role, to be changed; raises RoleNotFound, or ArgumentError when the change is over."""
+        self._begin()
+        if name not in self._states:
+            if name not in self._known:
                 raise not_found(name)
+            relatives = list(self._known[name].relatives())
+            self._states.update((state.name, state.copy()) for state in relatives)
+            for state in relatives:
+                for parent in state.parents:
+                    self._states[state.name].inherit(self._states[parent])
+        if name not in self._roles:
             self._roles[name] = Role.of(self._states[name], clock=self._clock, news=self.events)
         return self._roles[name]
 
     def __contains__(self, name: object) -> bool:
         """Whether there is such a role."""
-        return name in self._states
+        return name in self._states or name in self._known
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names."""
-        return iter(tuple(self._states))
+        return iter({**self._known, **self._states})
 
     def create(self, name: str, **options: Any) -> Role:  # noqa: ANN401  as Role takes them
         """Return a new role.
@@ -75,14 +80,12 @@ class RoleDraft:
         Raises:
             ArgumentError: the name is taken or the change is over; what `Role` raises.
         """
-        if self._is_over:
-            msg = "the change is over; make another with RoleDirectory.change"
-            raise ArgumentError(msg)
+        self._begin()
         if "agent" in options:
             msg = "agent is not for the log; name it in RoleDirectory(agents=...), or set it on the role there"
             raise ArgumentError(msg)
         created = Role(name, clock=self._clock, **options).state.created
-        if name in self._states:
+        if name in self:
             msg = f"there is a role {name!r} already; take another name, or the role that is there"
             raise ArgumentError(msg)
         note(created, self._states)
@@ -94,6 +97,11 @@ class RoleDraft:
         self._is_over = True
         for role in self._roles.values():
             role.seal()
+
+    def _begin(self) -> None:
+        if self._is_over:
+            msg = "the change is over; make another with RoleDirectory.change"
+            raise ArgumentError(msg)
 
 
 class RoleDirectory:
@@ -138,8 +146,9 @@ class RoleDirectory:
     ) -> None:
         """Read nothing yet."""
         self.position = 0
+        self._place = START
         self._log = RoleLog(store, tenant)
-        self._agents = agents
+        self._agents = {name: read_agent(agent) for name, agent in agents.items()}
         self._poll_s = deadlines.read_seconds(poll_s, "poll_s")
         if not self._poll_s:
             msg = "poll_s is 0; it must be more, in seconds"
@@ -194,7 +203,8 @@ class RoleDirectory:
             CodecError: the log has events of a newer rolecore.
             DeadlineExceeded: the deadline is over. What `decide` raises.
 
-        Cost: one load of the newest segment, a copy of all roles' states, one append.
+        Cost: one load of the newest segment, a copy of the roles that are looked at and of those linked with them, one
+            append.
         """
         async with deadlines.within("change of roles"), self._lock:
             while True:
@@ -214,10 +224,10 @@ class RoleDirectory:
                     raise ArgumentError(msg)
                 if draft.events:
                     try:
-                        await self._log.append(self.position, draft.events)
+                        place = await self._log.append(self._place, draft.events)
                     except SessionConflict:
                         continue
-                    self._note(self.position + 1, draft.events)
+                    self._note(place, draft.events)
                 return result
 
     async def catch_up(self) -> int:
@@ -292,21 +302,23 @@ class RoleDirectory:
 
     async def _catch_up(self) -> int:
         before = self.position
-        async with aclosing(self._log.read(self.position)) as changes:
-            async for position, events in changes:
-                self._note(position, events)
+        async with aclosing(self._log.read(self._place)) as changes:
+            async for place, events in changes:
+                self._note(place, events)
         return self.position - before
 
-    def _note(self, position: int, events: list[RoleEvent]) -> None:
+    def _note(self, place: Place, events: list[RoleEvent]) -> None:
         for event in events:
             try:
                 note(event, self._states)
             except (ArgumentError, RoleNotFound) as error:
-                msg = f"change {position} in the log of roles does not follow from those before; restore the log"
+                msg = f"change {self.position} in the log of roles does not follow from those before; restore the log"
                 raise StoreError(msg) from error
             if event.role not in self._roles:
                 state, agent = self._states[event.role], self._agents.get(event.role)
-                self._roles[event.role] = Role.of(state, agent=agent, clock=self._clock, news=[], is_sealed=True)
-        self.position = position
+                role = self._roles[event.role] = Role.of(state, agent=agent, clock=self._clock, news=[])
+                role.seal()
+        self._place = place
+        self.position += 1
         for subscriber in self._subscribers.values():
             subscriber.wake()

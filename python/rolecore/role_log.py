@@ -1,14 +1,16 @@
 """The log of a tenant's roles in any store: changes in the order they were made, and how far each subscriber has come.
 
-A change is one message, whole or absent: `{"events": [...]}`. Changes lie in segments, each a session of the store, so
-that who has read most of them loads the newest only. The log's tenant is one that no chat has: nobody who may choose a
-session's id can write to it.
+A change is one message, whole or absent: `{"events": [...], "is_last": false}`. Changes lie in segments, each a session
+of the store, so that who has read most of them loads the newest only. A segment's last change says that it is, and the
+segment never grows again. The log's tenant is one that no chat has: nobody who may choose a session's id can write to
+it.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecore import role_events
 from rolecore.errors import SessionNotFound, StoreError
@@ -20,13 +22,29 @@ if TYPE_CHECKING:
     from rolecore.stores.protocol import SessionStore
 
 SEGMENT = 64  # changes; what is loaded to see whether there is anything new
+BIG_CHANGE = 16_384  # characters of JSON; one of that size ends its segment, so that few load it again
 _TENANT = "rolecore.roles:"
 _SEGMENT_ID = "segment-"
 _N_SLOTS = 2
 
 
+class Place(NamedTuple):
+    """Where a change begins, or the next one will.
+
+    Attributes:
+        segment: which one, from 0.
+        offset: changes of the segment before it.
+    """
+
+    segment: int
+    offset: int
+
+
+START = Place(0, 0)
+
+
 class RoleLog:
-    """The changes of a tenant's roles. A position counts them: after n changes it is n.
+    """The changes of a tenant's roles.
 
     Args:
         store: any.
@@ -58,52 +76,67 @@ class RoleLog:
             msg = "the log of roles lacks a segment between others; restore it from a backup"
             raise StoreError(msg)
 
-    async def read(self, position: int) -> AsyncGenerator[tuple[int, list[role_events.RoleEvent]]]:
-        """Yield the changes from a position on: the position after each, and its events.
+    async def read(self, place: Place) -> AsyncGenerator[tuple[Place, list[role_events.RoleEvent]]]:
+        """Yield the changes from a place on: the place after each, and its events.
 
         Raises:
             StoreError: the log is shorter than that, or damaged.
             CodecError: an event is none, or a newer rolecore's.
 
-        Cost: loads the segments from the position's on, one at a time.
+        Cost: loads the segments from the place's on, one at a time.
         """
+        segment, offset = place
         while True:
-            number, offset = divmod(position, SEGMENT)
-            changes = await self._load(_segment_id(number))
-            if not offset <= len(changes) <= SEGMENT:
-                msg = f"segment {number} of the log of roles has {len(changes)} changes, not {offset} to {SEGMENT}"
+            changes = await self._load(_segment_id(segment))
+            if len(changes) < offset:
+                msg = f"segment {segment} of the log of roles has {len(changes)} changes, it had {offset}; restore it"
                 raise StoreError(msg)
+            is_last = False
             for change in changes[offset:]:
                 events = change.get("events")
-                if type(events) is not list or set(change) != {"events"}:
-                    msg = f"change {position} in the log of roles is damaged; restore it from a backup"
+                if is_last or type(events) is not list or type(change.get("is_last")) is not bool:
+                    msg = f"change {offset} in segment {segment} of the log of roles is damaged; restore it"
                     raise StoreError(msg)
-                position += 1
-                yield position, [role_events.decode(event) for event in events]
-            if len(changes) < SEGMENT:
+                decoded = [role_events.decode(event) for event in events]
+                is_last = change["is_last"]
+                offset += 1
+                yield _after(segment, offset, is_last=is_last), decoded
+            if not is_last:
                 return
+            segment, offset = _after(segment, offset, is_last=True)
 
-    async def append(self, position: int, events: Sequence[role_events.RoleEvent]) -> None:
-        """Append a change, all of it or nothing.
+    async def append(self, place: Place, events: Sequence[role_events.RoleEvent]) -> Place:
+        """Append a change, all of it or nothing, and return the place after it.
 
         Args:
-            position: how many changes its decision knew.
+            place: the log's end, as its decision knew it.
             events: what was decided.
 
         Raises:
-            SessionConflict: there are more by now.
+            SessionConflict: the log has grown.
             StoreError, DeadlineExceeded: it may have been done or not.
         """
-        number, offset = divmod(position, SEGMENT)
-        change = {"events": [role_events.encode(event) for event in events]}
-        await self._store.append(_segment_id(number), [change], tenant=self._tenant, expected_version=offset)
+        segment, offset = place
+        encoded = [role_events.encode(event) for event in events]
+        is_last = offset + 1 >= SEGMENT or len(json.dumps(encoded)) >= BIG_CHANGE
+        change = {"events": encoded, "is_last": is_last}
+        await self._store.append(_segment_id(segment), [change], tenant=self._tenant, expected_version=offset)
+        return _after(segment, offset + 1, is_last=is_last)
 
-    async def read_cursor(self, name: str) -> int:
-        """Return the position up to which a subscriber has noted that it has handled the changes; 0 at first."""
-        slots = [await self._load(_cursor_id(name, slot)) for slot in range(_N_SLOTS)]
-        return max((int(note["position"]) for notes in slots for note in notes), default=0)
+    async def read_cursor(self, name: str) -> Place:
+        """Return the place up to which a subscriber has noted that it has handled the changes; the start at first.
 
-    async def note_cursor(self, name: str, before: int, position: int) -> None:
+        Raises:
+            StoreError: the notes are damaged.
+        """
+        notes = [note for slot in range(_N_SLOTS) for note in await self._load(_cursor_id(name, slot))]
+        places = [(note.get("segment"), note.get("offset")) for note in notes]
+        if not all(type(number) is int for place in places for number in place):
+            msg = "what a subscriber has noted is damaged; take another name for it, it begins anew then"
+            raise StoreError(msg)
+        return Place(*max(places, default=START))
+
+    async def note_cursor(self, name: str, before: Place, place: Place) -> None:
         """Note how far a subscriber has come.
 
         A store only ever appends, so the notes go to one of two sessions in turn: one is emptied while the other has
@@ -112,13 +145,13 @@ class RoleLog:
         Args:
             name: the subscriber's.
             before: what was noted last.
-            position: what it is now.
+            place: what it is now.
         """
-        slot = position // SEGMENT % _N_SLOTS
-        if before // SEGMENT % _N_SLOTS != slot:
+        slot = place.segment % _N_SLOTS
+        if before.segment % _N_SLOTS != slot:
             with suppress(SessionNotFound):
                 await self._store.delete(_cursor_id(name, slot), tenant=self._tenant)
-        await self._store.append(_cursor_id(name, slot), [{"position": position}], tenant=self._tenant)
+        await self._store.append(_cursor_id(name, slot), [place._asdict()], tenant=self._tenant)
 
     def check_name(self, name: str) -> None:
         """Raise unless a subscriber can have this name.
@@ -133,6 +166,10 @@ class RoleLog:
             return (await self._store.load(session_id, tenant=self._tenant)).messages
         except SessionNotFound:
             return []
+
+
+def _after(segment: int, offset: int, *, is_last: bool) -> Place:
+    return Place(segment + 1, 0) if is_last else Place(segment, offset)
 
 
 def _segment_id(number: int) -> str:

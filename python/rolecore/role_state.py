@@ -65,6 +65,10 @@ class RoleState:
         """Yield it and all that inherit from it, each once."""
         return _reach(self, lambda state: state._children)  # noqa: SLF001  its own kind
 
+    def relatives(self) -> Iterator[RoleState]:
+        """Yield it and all that are linked with it in any way, each once."""
+        return _reach(self, lambda state: (*state.parents.values(), *state._children))  # noqa: SLF001  its own kind
+
     def copy(self) -> Self:
         """Return a state of its own with no parents yet: `inherit` links it among other copies."""
         return type(self)(
@@ -140,7 +144,7 @@ class RoleState:
                 self.pending.pop(event.request_id, None)
             case _:
                 msg = (
-                    f"an event is of type {type(event).__name__}; it must be one of role_events, RoleCreated only first"
+                    f"an event is of type {type(event).__name__}; it must be one of role_events, the first RoleCreated"
                 )
                 raise ArgumentError(msg)
 

@@ -9,13 +9,13 @@ import random
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from rolecore.role_log import SEGMENT
+from rolecore.role_log import START
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rolecore.role_events import RoleEvent
-    from rolecore.role_log import RoleLog
+    from rolecore.role_log import Place, RoleLog
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 30.0
@@ -30,16 +30,16 @@ class RoleSubscriber:
 
     Attributes:
         name: as given.
-        position: changes that it has handled; 0 until it has read what it noted.
+        place: in the log, up to which it has handled the changes; the start until it has read what it noted.
         n_failures: in a row, until now.
     """
 
     def __init__(self, log: RoleLog, name: str, handler: Callable[[RoleEvent], Awaitable[None] | None]) -> None:
         """Begin with `run`."""
         self.name = name
-        self.position = 0
+        self.place = START
         self.n_failures = 0
-        self._noted: int | None = None
+        self._noted: Place | None = None
         self._log = log
         self._handler = handler
         self._is_due = asyncio.Event()
@@ -56,7 +56,13 @@ class RoleSubscriber:
             self._is_due.clear()
             try:
                 await self._hand_over()
-            except Exception as error:  # noqa: BLE001  the handler's may be any
+            except (
+                Exception,
+                asyncio.CancelledError,
+            ) as error:  # the handler's may be any, as of a task that it awaits
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
                 self.n_failures += 1
                 _log.warning("role subscriber %s: %s; trying again", self.name, type(error).__name__)
                 longest_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(self.n_failures, 10))
@@ -67,10 +73,10 @@ class RoleSubscriber:
 
     async def _hand_over(self) -> None:
         if self._noted is None:
-            self.position = self._noted = await self._log.read_cursor(self.name)
+            self.place = self._noted = await self._log.read_cursor(self.name)
         try:
-            async with aclosing(self._log.read(self.position)) as changes:
-                async for position, events in changes:
+            async with aclosing(self._log.read(self.place)) as changes:
+                async for place, events in changes:
                     for event in events[self._n_handled :]:
                         answer = self._handler(event)
                         if inspect.isawaitable(answer):
@@ -78,13 +84,13 @@ class RoleSubscriber:
                         self._n_handled += 1
                         self.n_failures = 0
                     self._n_handled = 0
-                    self.position = position
-                    if position % SEGMENT == 0:
+                    self.place = place
+                    if not place.offset:
                         await self._note(self._noted)
         finally:
             await self._note(self._noted)
 
-    async def _note(self, before: int) -> None:
-        if self.position != before:
-            await self._log.note_cursor(self.name, before, self.position)
-            self._noted = self.position
+    async def _note(self, before: Place) -> None:
+        if self.place != before:
+            await self._log.note_cursor(self.name, before, self.place)
+            self._noted = self.place

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolecore import role_events
 from rolecore.adapters.agent import AIAgent
@@ -95,9 +95,6 @@ class Role(RoleDecisions):
         if n_characters > MAX_TEXT:
             msg = f"the role's texts have {n_characters} characters, they may have {MAX_TEXT}; shorten them"
             raise ArgumentError(msg)
-        if agent is not None and not isinstance(agent, AIAgent):
-            msg = f"agent is of type {type(agent).__name__}; it must be an AIAgent, or None"
-            raise ArgumentError(msg)
         created = role_events.RoleCreated(
             role=read_name(name, "name"),
             sequence=1,
@@ -111,7 +108,7 @@ class Role(RoleDecisions):
             instructions=instructions,
         )
         super().__init__(RoleState(created), clock=clock)
-        self.agent = agent
+        self.agent = read_agent(agent)
         self._news.append(created)
 
     @classmethod
@@ -122,7 +119,6 @@ class Role(RoleDecisions):
         agent: AIAgent | None = None,
         clock: Callable[[], float] = time.time,
         news: list[role_events.RoleEvent] | None = None,
-        is_sealed: bool = False,
     ) -> Self:
         """Return the role of a state, which it goes on with.
 
@@ -131,11 +127,10 @@ class Role(RoleDecisions):
             agent: what answers.
             clock: returns seconds since 1970, UTC.
             news: as `RoleDecisions` takes it.
-            is_sealed: it refuses changes, as what it shows is changed elsewhere.
         """
         role = cls.__new__(cls)
-        RoleDecisions.__init__(role, state, clock=clock, news=news, is_sealed=is_sealed)
-        role.agent = agent
+        RoleDecisions.__init__(role, state, clock=clock, news=news)
+        role.agent = read_agent(agent)
         return role
 
     def __repr__(self) -> str:
@@ -254,6 +249,18 @@ def replay(
     for event in sorted(events, key=lambda event: not isinstance(event, role_events.RoleCreated)):
         note(event, states)
     return {name: Role.of(state, agent=agents.get(name), clock=clock) for name, state in states.items()}
+
+
+def read_agent(agent: Any) -> AIAgent | None:  # noqa: ANN401  any argument
+    """Return an agent, or None.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if agent is not None and not isinstance(agent, AIAgent):
+        msg = f"agent is of type {type(agent).__name__}; it must be an AIAgent, or None"
+        raise ArgumentError(msg)
+    return agent
 
 
 def note(event: role_events.RoleEvent, states: dict[str, RoleState]) -> None:
