@@ -1331,6 +1331,49 @@ def open_snapshot(buffer: typing_extensions.Buffer, *, copy: bool | None = None)
     cut while it is mapped ends the process, as with any mmap.
     """
 
+def plan_turn(
+    history: History,
+    unread: list[dict[str, Any]],
+    message: dict[str, Any],
+    instructions: str,
+    query: str,
+    most_tokens: int,
+    keep_last: int,
+    unit: str,
+    retain: RetainController | None,
+    reading: tuple[float, float] | None,
+    is_short: bool,
+    embedder: Any,
+    lookup: tuple[VectorCache, str, numpy.typing.ArrayLike, float, str, str] | None,
+) -> tuple[tuple[str, str, float] | None, list[dict[str, Any]], int, int, int, str | None, int]:
+    """Append what is new to a history, look an answer up, and choose the window if there is none: all that a turn needs, in one call.
+
+    Use `rolecore.ContextBudget` and `rolecore.run_turn`.
+
+    Args:
+        history: what was said before.
+        unread: messages that the history lacks; they are appended to it and taken out of this list, all or none.
+        message: the new message. It is not appended.
+        instructions: what goes before all else, as a message of the role system; "" for none.
+        query: what the message is about; "" for nothing.
+        most_tokens: most tokens of the request, with the message and the instructions.
+        keep_last: newest turns that must stay, the message's counted.
+        unit: as in `History.fit`.
+        retain: whose ratio of `most_tokens` is the budget, unless what must stay needs more; None: all of it.
+        reading: of memory, for `retain`: used and limit; None: there is no new one.
+        is_short: whether what is left out is summarised, and nothing embedded.
+        embedder: as in `History.fit`.
+        lookup: None, or a cache, the question's key and vector, the threshold, the tenant and the model_id.
+
+    Returns:
+        The answer that was found, as (stage, answer, cost of the entry), or None; the messages before the new one, which are none
+        with an answer; tokens of the request; tokens of history, message and instructions; how many messages of the history
+        are left out; the summary's text, or None; the budget.
+
+    Raises:
+        MessageError, BudgetError, ArgumentError: as `History.fit`. CacheError: the look-up failed; the history has what was new.
+    """
+
 def put_new(cache: VectorCache, key: str, vector: numpy.typing.ArrayLike, *, tenant: str, model_id: str) -> None:
     """Put a vector in without a value, unless its key has an entry."""
 

@@ -375,6 +375,12 @@ impl History {
         !self.open_calls.is_empty()
     }
 
+    /// Calls of the newest group that wait for results beside one of this id; None if that one does not.
+    pub(crate) fn waiting_beside(&self, id: &str) -> Option<usize> {
+        let n_waiting: usize = self.open_calls.values().map(Vec::len).sum();
+        self.open_calls.contains_key(id).then(|| n_waiting - 1)
+    }
+
     /// Index of the first group of the newest `n_turns` turns; past the end if there is none.
     pub(crate) fn newest_turns(&self, n_turns: usize) -> usize {
         let first = self.turn_starts.len().saturating_sub(n_turns);

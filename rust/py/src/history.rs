@@ -46,7 +46,7 @@ const DETACH_MESSAGES: usize = 20_000;
 /// Safe to share between threads.
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct History {
-    tokenizer: Arc<CoreTokenizer>,
+    pub(crate) tokenizer: Arc<CoreTokenizer>,
     state: Mutex<State>,
 }
 

@@ -37,6 +37,7 @@ mod tokens;
 mod told;
 mod tool_call;
 mod tools;
+mod turn;
 mod turns;
 mod vector;
 mod window;
@@ -79,6 +80,8 @@ mod _core {
     use crate::tokens::{Tokenizer, tokenizer};
     #[pymodule_export]
     use crate::tool_call::ToolCall;
+    #[pymodule_export]
+    use crate::turn::plan_turn;
     #[pymodule_export]
     use crate::turns::{Turn, Turns};
     #[pymodule_export]

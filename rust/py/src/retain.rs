@@ -72,6 +72,15 @@ pub(crate) fn compute_retain_ratio(
 pub(crate) struct RetainController(Mutex<retain::RetainController>);
 
 impl RetainController {
+    /// The ratio after a reading of used and limit, or after the last one.
+    pub(crate) fn after(&self, reading: Option<(f64, f64)>) -> PyResult<Option<f64>> {
+        let mut controller = self.lock();
+        match reading {
+            Some((used, limit)) => Ok(Some(controller.update(used, limit).map_err(CoreError)?)),
+            None => Ok(controller.ratio()),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, retain::RetainController> {
         // Nothing in the core leaves a controller half changed, so a poisoned lock holds a good one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

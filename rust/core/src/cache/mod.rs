@@ -8,6 +8,7 @@
 //! What a search returns is what it found while it held the read lock: each space keeps the items of its rows beside its index. An
 //! entry that is gone by the time the search has ended was there when it began.
 
+mod answer;
 mod bytes;
 mod expiry;
 mod face;
@@ -29,6 +30,7 @@ mod tests;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+pub use answer::Answered;
 pub use bytes::Parts;
 pub use face::{Face, Shown};
 pub use item::{Item, Value};

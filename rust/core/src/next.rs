@@ -1,0 +1,206 @@
+//! The window for a message that is yet to come: what of a history goes before it.
+
+use std::sync::Arc;
+
+use crate::compress::fit::FitOptions;
+use crate::compress::window::Window;
+use crate::error::{Error, Result};
+use crate::history::{Counted, History};
+use crate::message::{Message, Role};
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Tokens it should have at most.
+    pub budget_tokens: u64,
+    /// Tokens it may have where what must stay needs them.
+    pub most_tokens: u64,
+    /// Tokens of it that are neither the history's nor the message's.
+    pub other_tokens: u64,
+}
+
+impl History {
+    /// Chooses what goes before `next`, a message that is not in the history: the two together are the request, which is legal and within
+    /// the limits. Of the newest turns that must stay, `next` is one if it is a user's.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] when what must stay needs more than the limits' most, with the exact smallest number that works;
+    /// [`Error::Message`], without an index, when `next` is a tool's result and no request can be made with it.
+    ///
+    /// Cost: that of [`History::fit`]; O(bytes of the history) where calls wait for results and `next` is none, or room is short.
+    pub fn fit_next(&self, next: &Message, limits: Limits, options: &FitOptions<'_>) -> Result<Window> {
+        if let Some(newest) = self.keep_before(next, options.keep_last)? {
+            let spent = limits.other_tokens + next.tokens(self.tokenizer());
+            let most = limits.most_tokens.checked_sub(spent);
+            let options = FitOptions { keep_last: newest, ..*options };
+            let fitted = most.map(|most| self.fit_up_to(limits.budget_tokens.saturating_sub(spent), most, &options));
+            match fitted {
+                // There may be room yet if nothing of the history has to go with it.
+                None | Some(Err(Error::Budget { .. })) => {}
+                Some(fitted) => return fitted,
+            }
+        }
+        let whole = self.with(next)?;
+        let [budget, most] =
+            [limits.budget_tokens, limits.most_tokens].map(|limit| limit.saturating_sub(limits.other_tokens));
+        let mut window = whole.fit_up_to(budget, most, options).map_err(|error| match error {
+            Error::Budget { needed, .. } => {
+                Error::Budget { needed: needed + limits.other_tokens, budget: limits.most_tokens }
+            }
+            other => other,
+        })?;
+        // It was pinned.
+        window.entries.pop();
+        window.tokens -= window.kept.pop().map_or(0, |kept| kept.tokens);
+        Ok(window)
+    }
+
+    /// How many newest turns must stay before `next`; None where what is before it depends on it in other ways.
+    fn keep_before(&self, next: &Message, keep_last: usize) -> Result<Option<usize>> {
+        match next.role {
+            Role::User if !self.is_pending() => Ok(Some(keep_last.saturating_sub(1))),
+            Role::Tool => {
+                let id = next.tool_call_id.as_deref().unwrap_or_default();
+                let why = match self.waiting_beside(id) {
+                    Some(0) => return Ok(Some(keep_last)),
+                    Some(n) => format!(
+                        "{n} more calls wait for results, and no request can be made before they are there; let the agent make one call at a time"
+                    ),
+                    None => "it answers no call that waits for a result; send a user's message".to_owned(),
+                };
+                Err(Error::Message { index: None, why })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The window of `budget`, or where what must stay needs more, of that, up to `most`.
+    fn fit_up_to(&self, budget: u64, most: u64, options: &FitOptions<'_>) -> Result<Window> {
+        match self.fit(budget, options) {
+            Err(Error::Budget { needed, .. }) if needed <= most => self.fit(needed, options),
+            fitted => fitted,
+        }
+    }
+
+    /// A history of the same messages and one more, which stays in every window.
+    fn with(&self, next: &Message) -> Result<Self> {
+        let mut whole = Self::lazy(Arc::clone(self.tokenizer()));
+        for index in 0..self.len() {
+            whole.push(self.counted(index), self.is_pinned(index));
+        }
+        whole.push(Counted::new(next.clone(), self.tokenizer())?, true);
+        Ok(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Parts, ToolCall};
+    use crate::text::Text;
+    use crate::tokens::Tokenizer;
+
+    fn said(role: Role, text: &str) -> Message {
+        Message::text(role, text)
+    }
+
+    fn calls(ids: &[&str]) -> Message {
+        let mut message = said(Role::Assistant, "");
+        message.parts = Parts::new();
+        message.tool_calls = ids
+            .iter()
+            .map(|id| ToolCall { id: Text::from(*id), name: Text::from("f"), arguments: Text::from("{}") })
+            .collect();
+        message
+    }
+
+    fn result(id: &str) -> Message {
+        let mut message = said(Role::Tool, "42");
+        message.tool_call_id = Some(Text::from(id));
+        message
+    }
+
+    fn history(messages: &[Message]) -> History {
+        let tokenizer = Tokenizer::named("o200k_base").unwrap();
+        let mut history = History::new(Arc::clone(&tokenizer));
+        for message in messages {
+            history.push(Counted::new(message.clone(), &tokenizer).unwrap(), false);
+        }
+        history
+    }
+
+    fn talk(n: usize) -> Vec<Message> {
+        let text = |i: usize| format!("Number {i}: the ferry to the island leaves at six from pier {i}.");
+        (0..n).map(|i| said(if i % 2 == 0 { Role::User } else { Role::Assistant }, &text(i))).collect()
+    }
+
+    fn limits(budget_tokens: u64, most_tokens: u64) -> Limits {
+        Limits { budget_tokens, most_tokens, other_tokens: 7 }
+    }
+
+    fn options() -> FitOptions<'static> {
+        FitOptions { keep_last: 2, ..FitOptions::default() }
+    }
+
+    fn indices(window: &Window) -> Vec<usize> {
+        window.entries.iter().filter_map(crate::Entry::index).collect()
+    }
+
+    #[test]
+    fn counts_the_next_message_and_takes_it_for_the_newest_turn() {
+        let history = history(&talk(20));
+        let next = said(Role::User, "And the last one?");
+        let tokens = next.tokens(history.tokenizer());
+        let window = history.fit_next(&next, limits(120, 120), &options()).unwrap();
+        assert!(window.tokens + tokens + 7 <= 120);
+        assert_eq!(indices(&window)[indices(&window).len() - 2..], [18, 19]);
+        let needed = window.kept[window.kept.len() - 2..].iter().map(|kept| kept.tokens).sum::<u64>() + tokens + 7;
+        let least = history.fit_next(&next, limits(0, needed), &options()).unwrap();
+        assert_eq!(indices(&least), [18, 19]);
+        let error = history.fit_next(&next, limits(0, needed - 1), &options()).unwrap_err();
+        assert!(matches!(error, Error::Budget { needed: n, budget } if n == needed && budget == needed - 1));
+    }
+
+    #[test]
+    fn leaves_all_of_the_history_out_where_only_the_next_message_must_stay() {
+        let history = history(&talk(4));
+        let next = said(Role::User, "And now?");
+        let tokens = next.tokens(history.tokenizer()) + 7;
+        let options = FitOptions { keep_last: 1, ..options() };
+        assert!(history.fit_next(&next, limits(tokens, tokens), &options).unwrap().entries.is_empty());
+        assert!(history.fit_next(&next, limits(tokens - 1, tokens - 1), &options).is_err());
+    }
+
+    #[test]
+    fn takes_waiting_calls_out_before_a_users_message() {
+        let mut messages = talk(2);
+        messages.push(calls(&["a"]));
+        let window = history(&messages).fit_next(&said(Role::User, "Never mind."), limits(500, 500), &options());
+        assert_eq!(indices(&window.unwrap()), [0, 1]);
+    }
+
+    #[test]
+    fn keeps_a_call_before_its_result_and_refuses_others() {
+        let mut messages = talk(2);
+        messages.push(calls(&["a"]));
+        let one = history(&messages);
+        assert_eq!(indices(&one.fit_next(&result("a"), limits(500, 500), &options()).unwrap()), [0, 1, 2]);
+        assert!(matches!(one.fit_next(&result("b"), limits(500, 500), &options()), Err(Error::Message { .. })));
+        messages[2] = calls(&["a", "b"]);
+        let two = history(&messages);
+        assert!(matches!(two.fit_next(&result("a"), limits(500, 500), &options()), Err(Error::Message { .. })));
+        messages.push(result("a"));
+        let left = history(&messages);
+        assert_eq!(indices(&left.fit_next(&result("b"), limits(500, 500), &options()).unwrap()), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn gives_way_to_what_must_stay_up_to_the_most() {
+        let history = history(&talk(20));
+        let next = said(Role::User, "And the last one?");
+        let soft = history.fit_next(&next, limits(10, 1000), &options()).unwrap();
+        assert_eq!(indices(&soft), [18, 19]);
+        let all = history.fit_next(&next, limits(1000, 1000), &options()).unwrap();
+        assert_eq!(indices(&all).len(), 20);
+    }
+}
