@@ -189,3 +189,33 @@ def test_three_missed_beats_in_a_row_are_too_many() -> None:
 def test_repr_shows_no_id() -> None:
     session = RoleSession("support", session_id="anna@example.org", tenant="acme")
     assert repr(session) == "RoleSession(state=INIT, version=0, nbytes=0)"
+
+
+def test_history_reads_new_messages_when_it_is_used_and_they_are_never_twice_there() -> None:
+    session = rolecore.RoleSession("support")
+    session.touch(0.0, 0.0)
+    first, second = ({"role": "user", "content": text} for text in ("one", "two"))
+    session.extend([first])
+    history, unread = session.open_history()
+    session.extend([second])
+    assert (len(history), unread, session.messages) == (1, [second], [first, second])
+    assert session.history is history
+    assert (len(history), session.open_history()[1], session.messages) == (2, [], [first, second])
+    session.extend([first])
+    session.pause()
+    assert session.messages == [first, second, first]
+
+
+def test_message_that_no_history_takes_stays_and_is_told_of_each_time() -> None:
+    session = rolecore.RoleSession("support")
+    session.touch(0.0, 0.0)
+    good, bad = {"role": "user", "content": "one"}, {"role": "user", "content": None}
+    session.extend([good])
+    assert len(session.history) == 1
+    session.extend([bad])
+    for _ in range(2):
+        with pytest.raises(rolecore.MessageError):
+            _ = session.history
+        assert session.messages == [good, bad]
+    session.pause()
+    assert session.messages == [good, bad]

@@ -10,7 +10,7 @@ import time
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import Context
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from rolecore import deadlines
 from rolecore.errors import (
@@ -30,7 +30,18 @@ if TYPE_CHECKING:
     from rolecore.stores.protocol import SessionStore
 
 Message: TypeAlias = dict[str, Any]
-Handler: TypeAlias = "Callable[[RoleSession, Message], Awaitable[Message | list[Message]]]"
+Handler: TypeAlias = "Callable[[RoleSession, Message], Awaitable[Message | list[Message] | Reply]]"
+
+
+class Reply(Protocol):
+    """A handler's reply that tells more than its messages, as a `TurnResult` does."""
+
+    @property
+    def messages(self) -> list[Message]:
+        """What is stored after the message that was answered."""
+
+    def settle(self, error: BaseException | None) -> None:
+        """Learn that the store has the turn, or why it may not."""
 
 
 class RoleActor:
@@ -42,9 +53,9 @@ class RoleActor:
 
     Args:
         session: whose messages.
-        handler: `await handler(session, message)` returns the reply: a message, or a list of them where tools were
-            called on the way. It runs in the sender's context, under its deadline. What it raises goes to the sender.
-            It reads `session.messages` or `session.history` and changes neither.
+        handler: `await handler(session, message)` returns the reply: a message, a list of them where tools were called
+            on the way, or a `Reply`. It runs in the sender's context, under its deadline. What it raises goes to the
+            sender. It reads `session.messages` or `session.history` and changes neither.
         store: where each turn is appended, with the version that the handler saw.
         mailbox_size: messages that may wait while one is handled.
         when_full: what a message meets that finds no room: "wait", "reject" (MailboxFull) or "drop_oldest".
@@ -122,6 +133,29 @@ class RoleActor:
     def __repr__(self) -> str:
         """Show the session and how many messages wait."""
         return f"RoleActor({self.session!r}, waiting={len(self._mailbox)}, is_busy={self.is_busy})"
+
+    @classmethod
+    def of(cls, session: RoleSession, handler: Handler, store: SessionStore) -> RoleActor:
+        """Return the one actor that a session has beside those of supervisors, made when there is none.
+
+        Raises:
+            ArgumentError: it is at work, with another store or in another event loop.
+        """
+        actor = session.actor
+        if actor is None or (actor._store is not store and not actor.is_busy):  # noqa: SLF001  one of its own kind
+            if actor is not None:
+                session.unload()  # the other store may have other messages
+            actor = session.actor = cls(session, handler, store=store)
+        elif actor._task is not None and actor._task.get_loop() is not asyncio.get_running_loop():
+            if not actor._task.get_loop().is_closed():
+                msg = "the session is at work in another event loop; use it in one at a time"
+                raise ArgumentError(msg)
+            session.unload()  # its turn was left behind, in the store or not
+            actor = session.actor = cls(session, handler, store=store)
+        elif actor._store is not store:
+            msg = "the session is at work with another store; use one, or wait for its answers first"
+            raise ArgumentError(msg)
+        return actor
 
     @property
     def is_busy(self) -> bool:
@@ -247,7 +281,7 @@ class RoleActor:
         self._task = None
         self._next()
 
-    async def _turn(self, message: Message) -> Message | list[Message]:
+    async def _turn(self, message: Message) -> Message | list[Message] | Reply:
         session = self.session
         if session.is_expired:
             raise expired()
@@ -262,8 +296,17 @@ class RoleActor:
             if isinstance(error, Exception) and not isinstance(error, RolecoreError):
                 self._back_off()
             raise
-        turn = [message, *reply] if isinstance(reply, list) else [message, reply]
-        await self._append(turn, version)
+        settle = getattr(reply, "settle", None)
+        new: Any = reply if settle is None else reply.messages  # type: ignore[union-attr]
+        turn = [message, *new] if isinstance(new, list) else [message, new]
+        try:
+            await self._append(turn, version)
+        except BaseException as error:
+            if settle is not None:
+                settle(error)
+            raise
+        if settle is not None:
+            settle(None)
         self._failures = 0
         if not session.is_expired:
             session.extend(turn)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rolecore._core import History
+    from rolecore.sessions.actor import RoleActor
 
 MISSED_BEATS = 3  # in a row, until nobody is taken to hold the session any more
 
@@ -90,6 +91,8 @@ class RoleSession:
         last_active: when the last message came or was answered, in seconds since 1970, UTC; None before the first.
         version: how many messages it has.
         nbytes: about how many bytes they take in memory as a snapshot, exactly so while they are one.
+        last_role: name of the role that answered last; None before the first answer here.
+        actor: what `run_turn` sends its messages to.
         vectors: what a handler keeps beside the messages to be fast, as rows of an embedder; dropped by a pause.
 
     Example:
@@ -104,10 +107,12 @@ class RoleSession:
         "_is_current",
         "_missed",
         "_tail",
+        "actor",
         "counted_bytes",
         "due_at",
         "heartbeat_s",
         "last_active",
+        "last_role",
         "nbytes",
         "next_beat",
         "role_id",
@@ -145,9 +150,11 @@ class RoleSession:
         self.last_active: float | None = None
         self.version = 0
         self.nbytes = 0
+        self.last_role: str | None = None
+        self.actor: RoleActor | None = None
         self.vectors: Any = None
         # The messages are those of `_history`, or where there is none those of `_base`, a snapshot or, when that
-        # cannot hold them, a store's texts, and `_tail`.
+        # cannot hold them, a store's texts, and then `_tail`.
         self._base: bytes | list[str] | None = None
         self._tail: list[dict[str, Any]] | None = None
         self._history: History | None = None
@@ -183,9 +190,8 @@ class RoleSession:
         Cost: O(bytes) while they are a snapshot, 0.3 ms for 400 kB; no token is counted.
         """
         self._check_loaded()
-        if self._history is not None:
-            return self._history.to_messages()
-        return [*self._read_base(), *(self._tail or ())]
+        base = self._read_base() if self._history is None else self._history.to_messages()
+        return [*base, *(self._tail or ())]
 
     @property
     def history(self) -> History:
@@ -199,13 +205,29 @@ class RoleSession:
 
         Cost: the first time that of `Snapshot.to_history`, then nothing.
         """
+        history, unread = self.open_history()
+        if unread:
+            history.extend(unread)
+            unread.clear()
+        return history
+
+    def open_history(self) -> tuple[History, list[dict[str, Any]]]:
+        """Return `history` as far as it was made, and the messages that it lacks.
+
+        Whoever appends them to it takes them out of the list.
+
+        Raises:
+            SessionError, MessageError: as `history`.
+        """
         self._check_loaded()
         if self._history is None:
             history = self._make_history()
             if self.state is not SessionState.ACTIVE:
-                return history
+                return history, []
             self._history, self._base, self._tail = history, None, None
-        return self._history
+        if self._tail is None:
+            self._tail = []
+        return self._history, self._tail
 
     def heartbeat(self) -> None:
         """Say that the session is still held.
@@ -244,8 +266,13 @@ class RoleSession:
 
         if self._tail is not None and isinstance(self._base, bytes) and open_snapshot(self._base).to_dict()["pinned"]:
             self._history = self._make_history()  # only a History keeps pins
+        source: History | list[dict[str, Any]]
         try:
-            self._base = encode_snapshot(self.messages if self._history is None else self._history)
+            source = self.messages if self._history is None else self.history
+        except MessageError:  # the store has what no history takes all the same
+            source = self.messages
+        try:
+            self._base = encode_snapshot(source)
         except CodecError:  # a lone surrogate, or a number that JSON does not give back
             self._base = wire.encode(self.messages)
         self._history = self._tail = None
@@ -277,15 +304,9 @@ class RoleSession:
     def extend(self, messages: Iterable[dict[str, Any]]) -> None:
         """Add messages which the store now has after those that are loaded."""
         new = list(messages)
-        if self._history is None:
-            if self._tail is None:
-                self._tail = []
-            self._tail += new
-        else:
-            try:
-                self._history.extend(new)
-            except MessageError:  # the store has it all the same
-                self._tail, self._history = [*self._history.to_messages(), *new], None
+        if self._tail is None:
+            self._tail = []
+        self._tail += new  # a history reads them when it is used
         self.version += len(new)
         for message in new:
             self.nbytes += _size(message)
