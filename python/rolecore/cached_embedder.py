@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rolecore.types import Embedder
 
 # Usage of memory above which it is short. Source: as of `compute_retain_ratio`.
-_USAGE_LIMIT = 0.85
+USAGE_LIMIT = 0.85
 
 
 class CachedEmbedder:
@@ -96,7 +96,7 @@ class CachedEmbedder:
         import numpy as np
 
         keys = [normal_text(text) for text in read_texts(texts)]
-        is_short = self._probe is not None and self._probe.read().usage > _USAGE_LIMIT
+        is_short = self._probe is not None and self._probe.read().usage > USAGE_LIMIT
         known: dict[str, NDArray[np.float32]] = {}
         for key in dict.fromkeys(keys):
             entry = self._cache.get(key, tenant=self._tenant, model_id=self.model_id)
@@ -135,8 +135,17 @@ class CachedEmbedder:
         if entry is None:
             put_new(self._cache, key, row, **scope)
         before, self._summary = self._summary, key
-        if before not in {None, key}:
-            old = self._cache.get(str(before), **scope)
-            if old is not None and old.value is None:
-                self._cache.remove(old.key, **scope)
+        if before is not None:
+            self.forget([before])
         return row
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """Let the vectors of texts leave the cache, but for the summary's and those that have an answer.
+
+        Raises:
+            ArgumentError: a text is no str.
+        """
+        for key in {normal_text(text) for text in read_texts(texts)} - {self._summary}:
+            entry = self._cache.get(key, tenant=self._tenant, model_id=self.model_id)
+            if entry is not None and entry.value is None:
+                self._cache.remove(key, tenant=self._tenant, model_id=self.model_id)

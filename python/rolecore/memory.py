@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rolecore import _core
 from rolecore.errors import ArgumentError, MissingExtraError
@@ -33,6 +33,13 @@ class Memory(NamedTuple):
     def usage(self) -> float:
         """Used bytes as a share of the limit, 0 or more."""
         return self.used_bytes / self.limit_bytes
+
+
+class Probe(Protocol):
+    """What reads memory: a `MemoryProbe`, or anything that tells a `Memory`."""
+
+    def read(self) -> Memory:
+        """Return one reading."""
 
 
 class MemoryProbe:
