@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rolecore.cache import Explanation as Explanation
     from rolecore.cache import SemanticCache as SemanticCache
     from rolecore.cached_embedder import CachedEmbedder as CachedEmbedder
+    from rolecore.context import ContextBudget as ContextBudget
     from rolecore.context import fit as fit
     from rolecore.context_keys import TENANT as TENANT
     from rolecore.context_keys import TRACE_ID as TRACE_ID
@@ -97,6 +98,9 @@ if TYPE_CHECKING:
     from rolecore.trace import call_stats as call_stats
     from rolecore.trace import subscribe as subscribe
     from rolecore.trace import trace_agent_call as trace_agent_call
+    from rolecore.turn import TurnHandler as TurnHandler
+    from rolecore.turn import run_turn as run_turn
+    from rolecore.turn_result import TurnResult as TurnResult
     from rolecore.types import Embedder as Embedder
 
     __version__: str
@@ -128,6 +132,10 @@ _HOME = {
     "VectorCache": "_core",
     "Window": "_core",
     "fit": "context",
+    "ContextBudget": "context",
+    "TurnHandler": "turn",
+    "TurnResult": "turn_result",
+    "run_turn": "turn",
     "tokenizer": "_core",
     "RetainController": "_core",
     "compute_retain_ratio": "_core",

@@ -74,6 +74,9 @@ class SemanticCache:
     Raises:
         ArgumentError: an argument is of a wrong kind or out of its range.
 
+    Attributes:
+        embedder, cache, threshold, gate: as given.
+
     Safe to share between threads and event loops.
 
     Example:
@@ -95,21 +98,21 @@ class SemanticCache:
     ) -> None:
         """Check the arguments; nothing is embedded yet."""
         check_pair(embedder, cache)
-        self._threshold = _check_number(threshold, "threshold", least=-1, most=1, wanted="a cosine, -1 to 1")
+        self.threshold = _check_number(threshold, "threshold", least=-1, most=1, wanted="a cosine, -1 to 1")
         if not callable(gate) or iscoroutinefunction(gate):
             kind = "a coroutine function" if callable(gate) else f"of type {type(gate).__name__}"
             msg = f"gate is {kind}; it must be callable as gate(text, cached_text) for a bool"
             raise ArgumentError(msg)
-        self._embedder = embedder
-        self._cache = cache
-        self._gate = gate
+        self.embedder = embedder
+        self.cache = cache
+        self.gate = gate
         # What is being computed.
         self._flights: dict[tuple[str, str], Future[_Outcome]] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         """Show the threshold and the cache."""
-        return f"SemanticCache(threshold={self._threshold}, cache={self._cache!r})"
+        return f"SemanticCache(threshold={self.threshold}, cache={self.cache!r})"
 
     def get(self, text: str, *, tenant: str = "") -> str | None:
         """Return the answer to a question that asks the same, None if there is none.
@@ -150,7 +153,7 @@ class SemanticCache:
         key = key_of(text)
         _check_answer(answer, "answer")
         _check_cost(cost)
-        entry = self._cache.get(key, tenant=tenant, model_id=self._embedder.model_id)
+        entry = self.cache.get(key, tenant=tenant, model_id=self.embedder.model_id)
         vector = self._embed(key) if entry is None else entry.vector
         self._put(key, tenant, vector, answer, cost)
 
@@ -187,7 +190,7 @@ class SemanticCache:
             flight, is_leader = self._join(key, tenant)
             if is_leader:
                 with _Landing(self, (tenant, key), flight) as landing:
-                    nearest, vector = await self._find_in_thread(key, tenant)
+                    nearest, vector = await self.find_in_thread(key, tenant)
                     if nearest.answer is None:
                         made = fn()
                         answer = await made if isawaitable(made) else made
@@ -238,15 +241,16 @@ class SemanticCache:
 
     def _exact(self, key: str, tenant: str) -> tuple[Explanation | None, NDArray[np.float32] | None]:
         """Look the text itself up: its answer if it has one, its vector if that is known."""
-        entry = self._cache.get(key, tenant=tenant, model_id=self._embedder.model_id)
+        entry = self.cache.get(key, tenant=tenant, model_id=self.embedder.model_id)
         if entry is None:
             return None, None
         if isinstance(entry.value, str):
             return Explanation("exact", entry.value, key, 1.0), entry.vector
         return None, entry.vector
 
-    async def _find_in_thread(self, key: str, tenant: str) -> tuple[Explanation, NDArray[np.float32]]:
-        """As `_find`; its errors come as results, for the reason that `_Outcome` has."""
+    async def find_in_thread(self, key: str, tenant: str) -> tuple[Explanation, NDArray[np.float32]]:
+        """Return how a text in normal form is looked up, as `explain`, and its vector, without holding the loop up."""
+        # Its errors come as results, for the reason that `_Outcome` has.
 
         def find() -> tuple[Explanation, NDArray[np.float32]] | Exception:
             try:
@@ -270,18 +274,18 @@ class SemanticCache:
         refused: Hit | None = None
         for row in self._candidates(tenant, vector):
             if self._passes(key, row.key):
-                settle(self._cache, row)
+                settle(self.cache, row)
                 return Explanation("semantic", str(row.value), row.key, row.score)
             refused = refused or row
-        settle(self._cache, None, is_refused=refused is not None)
+        settle(self.cache, None, is_refused=refused is not None)
         if refused is None:
             return Explanation("miss", None, None, None)
         return Explanation("refused", None, refused.key, refused.score)
 
     def _candidates(self, tenant: str, vector: NDArray[np.float32]) -> Iterator[Hit]:
         """Find questions near enough that have an answer, nearest first."""
-        scope = {"tenant": tenant, "model_id": self._embedder.model_id}
-        best = nearest(self._cache, vector, self._threshold, **scope)
+        scope = {"tenant": tenant, "model_id": self.embedder.model_id}
+        best = nearest(self.cache, vector, self.threshold, **scope)
         if best is None:
             return
         if isinstance(best.value, str):
@@ -289,8 +293,8 @@ class SemanticCache:
         # The nearest has no answer, or one to another question: what stands behind it?
         n_rows = _FIRST_ROWS
         while True:
-            rows = self._cache.search(vector, n_rows, **scope)
-            near = [row for row in rows if row.score >= self._threshold]
+            rows = self.cache.search(vector, n_rows, **scope)
+            near = [row for row in rows if row.score >= self.threshold]
             candidates = [row for row in near if isinstance(row.value, str)][:_MOST_CANDIDATES]
             if len(candidates) == _MOST_CANDIDATES or len(near) < n_rows:
                 break
@@ -298,7 +302,7 @@ class SemanticCache:
         yield from (row for row in candidates if row.key != best.key)
 
     def _passes(self, key: str, cached_key: str) -> bool:
-        passed: object = self._gate(key, cached_key)
+        passed: object = self.gate(key, cached_key)
         # It would count as a yes.
         if isawaitable(passed):
             _close(passed)
@@ -307,11 +311,11 @@ class SemanticCache:
         return bool(passed)
 
     def _embed(self, key: str) -> NDArray[np.float32]:
-        row: NDArray[np.float32] = unit_rows_of(self._embedder, [key])[0]
+        row: NDArray[np.float32] = unit_rows_of(self.embedder, [key])[0]
         return row
 
     def _put(self, key: str, tenant: str, vector: NDArray[np.float32], answer: str, cost: float) -> None:
-        self._cache.put(key, vector, answer, tenant=tenant, model_id=self._embedder.model_id, cost=cost)
+        self.cache.put(key, vector, answer, tenant=tenant, model_id=self.embedder.model_id, cost=cost)
 
     def _keep(self, key: str, tenant: str, vector: NDArray[np.float32], answer: object, cost: float) -> str:
         kept = _check_answer(answer, "what fn returned")

@@ -109,7 +109,7 @@ class Router:
         time_constant_s = _number(time_constant_s, "time_constant_s", 1e-9, 1e9)
         self._policy = policy
         self._clock = clock
-        self._embedder = embedder
+        self.embedder = embedder
         breaker = partial(CircuitBreaker, max_failures=max_failures, reset_s=reset_s, clock=clock)
         self._live = LiveStatistics(n, breaker, time_constant_s, clock)
         rows, counts = _prototypes(self._roles, embedder)
@@ -151,7 +151,7 @@ class Router:
         Cost: some microseconds at 1,000 roles, without the embedding. The GIL is held.
         """
         last = None if last_role is None else self._at(last_role)
-        if vector is None and self._needs_vector(query):
+        if vector is None and self.needs_vector(query):
             vector = self.embed(query)
         now = self._clock()
         routed = self._core.choose(query, vector, last, now)
@@ -252,7 +252,7 @@ class Router:
         if len(query) > _MOST_CHARACTERS:
             half = _MOST_CHARACTERS // 2
             query = f"{query[:half]}\n{query[-half:]}"
-        row: NDArray[np.float32] = unit_rows_of(self._embedder, [query])[0]
+        row: NDArray[np.float32] = unit_rows_of(self.embedder, [query])[0]
         return row
 
     def at(self, index: int) -> Role:
@@ -273,9 +273,9 @@ class Router:
             raise RoleNotFound(msg)
         return index
 
-    def _needs_vector(self, query: str) -> bool:
+    def needs_vector(self, query: str) -> bool:
         """Whether the query has to be embedded here. One with a sensitive word is not: an embedder may be far away."""
-        if isinstance(self._embedder, HashingEmbedder):
+        if isinstance(self.embedder, HashingEmbedder):
             return False
         return not (self._has_words and self._core.sensitive(query) is not None)
 
