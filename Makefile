@@ -83,8 +83,16 @@ bench-sqlite: .venv/.built .venv/.group-test # power cuts, kills and failing dis
 bench-servers: .venv/.built .venv/.group-servers # stores against KILLS=200 kills, every broken byte and silent servers
 	@$(PY) benches/python/stores_servers.py --kills $(KILLS)
 
-bench-turns: .venv-bench/.turn-peers ## what a call of an agent costs the client, against the openai SDK, at a local server; a minute
+bench-turns: bench-turn-client bench-turn-overhead ## what a turn costs beside the model, and a call the client, against LangChain and the openai SDK; minutes
+
+.PHONY: bench-turn-client bench-turn-overhead
+bench-turn-client: .venv-bench/.turn-peers # an agent's client against the openai SDK's, at a local server
 	@.venv-bench/bin/python benches/python/turn_openai_agent.py
+
+ROUNDS ?= 1000
+
+bench-turn-overhead: .venv-langchain/.made # a whole turn, by step, against LangChain's agents: [ROUNDS=1000]
+	@.venv-langchain/bin/python benches/python/turns_overhead.py --rounds $(ROUNDS)
 
 .PHONY: bench-limits
 bench-limits: .venv/.built .venv/.group-servers ## whether 4 processes on one Redis keep to a limit, and what they leave of it unused; 5 minutes
@@ -189,7 +197,7 @@ fbs: .venv/.group-fbs ## write the code that reads and writes fbs/*.fbs in the t
 	@.venv/bin/flatc --warnings-as-errors --python --gen-onefile -o tests/wire fbs/*.fbs
 
 clean: ## remove .venv, target and the tools' caches
-	@rm -rf .venv .venv-bench .venv-ablation target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-langchain .venv-ablation target .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp each: the environment, a group of tools, the built package.
 # The environment's stamp holds the folder it was made in: a moved or copied tree makes its own.
@@ -227,6 +235,12 @@ endif
 
 .venv-bench/.turn-peers: .venv-bench/.made benches/python/requirements-turn-peers.txt
 	@.venv-bench/bin/python -m pip install --quiet --no-warn-conflicts -r benches/python/requirements-turn-peers.txt && touch $@
+
+# Apart from the other peers: they pin other versions of what these need.
+.venv-langchain/.made: .venv/.built benches/python/requirements-langchain.txt
+	@$(MAKE) --no-print-directory wheel
+	@$(PY) -m venv .venv-langchain && .venv-langchain/bin/python -m pip install --quiet -r benches/python/requirements-langchain.txt && \
+	.venv-langchain/bin/python -m pip install --quiet --force-reinstall --no-warn-conflicts target/wheels/rolecore-*.whl && touch $@
 
 .venv-ablation/.made: .venv/.built
 	@rm -rf target/ablation && echo "building rolecore with the feature ablation" && \
