@@ -1,4 +1,4 @@
-"""A turn end to end: what is reused and what never, what failures leave behind, and how often the core is called."""
+"""A turn end to end: its order, what failures leave behind, and how often the core is called."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from turn_parts import CALL, EMBEDDER, Acts, Agent, Fixed, ask, cache_of, router_of, run
 
 import rolecore
 from rolecore import (
-    AIAgent,
     ArgumentError,
     Completion,
     ContextBudget,
     DeadlineExceeded,
-    HashingEmbedder,
     PolicyDenied,
     Role,
     RoleNotFound,
     RoleSession,
     Router,
-    SemanticCache,
     Supervisor,
     TurnHandler,
     TurnResult,
@@ -29,72 +27,11 @@ from rolecore import (
     VectorCache,
     run_turn,
 )
-from rolecore.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable
 
     from rolecore import SessionStore
-
-Message = dict[str, Any]
-
-
-class Agent(AIAgent):
-    """Answers "answer 1", "answer 2"...; keeps what it was asked."""
-
-    def __init__(self, **completion: Any) -> None:
-        self.asked: list[tuple[str | Message, list[Message]]] = []
-        self.completion = completion
-
-    async def ainvoke(self, input: str | Message, context: Iterable[Message] = ()) -> str:  # noqa: A002
-        return (await self.acomplete(input, context)).text
-
-    async def acomplete(self, input: str | Message, context: Iterable[Message] = ()) -> Completion:  # noqa: A002
-        self.asked.append((input, list(context)))
-        message = {"role": "assistant", "content": f"answer {len(self.asked)}"}
-        return Completion(**{"message": message, **self.completion})
-
-
-class Acts(Agent):
-    """Does what a function does in place of answering."""
-
-    def __init__(self, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        super().__init__()
-        self.act = act
-
-    async def acomplete(self, input: str | Message, context: Iterable[Message] = ()) -> Completion:  # noqa: A002
-        self.asked.append((input, list(context)))
-        completion: Completion = await self.act()
-        return completion
-
-
-class Fixed:
-    """A probe that reads what it is told."""
-
-    def __init__(self, used: int = 10) -> None:
-        self.used = used
-        self.readings = 0
-
-    def read(self) -> Memory:
-        self.readings += 1
-        return Memory(self.used, 100, None, None, "fixture")
-
-
-EMBEDDER = HashingEmbedder()
-
-
-def router_of(*agents: AIAgent, **options: Any) -> Router:
-    examples = [["I want my money back"], ["when does the ferry leave"], ["is this contract legal"]]
-    names = ["refunds", "travel", "legal"]
-    roles = [
-        Role(name, examples=given, agent=agent, **options)
-        for name, given, agent in zip(names, examples, agents, strict=False)
-    ]
-    return Router(roles, embedder=EMBEDDER, fallback="refunds")
-
-
-def cache_of(embedder: Any = EMBEDDER, **options: Any) -> SemanticCache:
-    return SemanticCache(embedder, VectorCache(EMBEDDER.dim, capacity=1000), **options)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -105,14 +42,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[], Se
 @pytest.fixture
 def store() -> SessionStore:
     return rolecore.open_store("memory://")
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(main)
-
-
-def ask(text: str | Message, **options: Any) -> Coroutine[Any, Any, TurnResult]:
-    return run_turn(text, **{"context": ContextBudget(probe=Fixed()), **options})
 
 
 def test_turn_is_in_the_store_when_it_is_answered(open_store: Callable[[], SessionStore]) -> None:
@@ -174,196 +103,6 @@ def test_turns_of_one_session_go_in_order(open_store: Callable[[], SessionStore]
 
     run(main())
     assert [len(context) for _, context in agent.asked] == [2 * i for i in range(20)]
-
-
-def test_answer_is_reused_in_a_first_turn_of_the_same_tenant_and_role_only(store: SessionStore) -> None:
-    agent, other = Agent(), Agent()
-    router, cache = router_of(agent, other), cache_of()
-    plain = "When does the ferry to Oslo leave, please?"
-
-    async def first(text: str, tenant: str = "", **options: Any) -> TurnResult:
-        session = RoleSession("refunds", tenant=tenant)
-        return await ask(text, session=session, store=store, **{"router": router, "cache": cache, **options})
-
-    async def main() -> None:
-        async with store:
-            assert (await first(plain)).cache == "miss"
-            hit = await first(f"  {plain} ")
-            assert (hit.cache, hit.text, hit.tokens, hit.usage) == ("exact", "answer 1", 0, None)
-            assert hit.tokens_saved > 0
-            near = await first("when does the ferry to oslo leave please")
-            assert (near.cache, near.text) == ("semantic", "answer 1")
-            assert (await first("When does the ferry to Bergen leave, please?")).cache == "miss"
-            assert (await first(plain, "acme")).cache == "miss"
-            assert (await first(plain, ":")).cache == "miss"
-            assert (await first(plain, cache=None)).cache == "off"
-            alone = Router([Role("travel", agent=Agent())], embedder=EMBEDDER)
-            session = RoleSession("travel")
-            same = await ask(plain, session=session, router=alone, store=store, cache=cache)
-            assert same.cache == "exact"
-            renamed = Router([Role("travel:", agent=Agent())], embedder=EMBEDDER)
-            session = RoleSession("travel:")
-            assert (await ask(plain, session=session, router=renamed, store=store, cache=cache)).cache == "miss"
-
-    run(main())
-
-
-def test_nothing_is_reused_in_the_middle_of_a_conversation_unless_the_role_stands_alone(store: SessionStore) -> None:
-    text = "when does the ferry leave"
-
-    async def main() -> None:
-        async with store:
-            for is_alone, outcomes in ((False, ["miss", "off", "off"]), (True, ["miss", "exact", "exact"])):
-                agent = Agent()
-                role = Role("travel", agent=agent, standalone=is_alone)
-                session, cache = RoleSession("travel"), cache_of()
-                router = Router([role], embedder=EMBEDDER)
-                results = [await ask(text, session=session, router=router, store=store, cache=cache) for _ in range(3)]
-                assert [result.cache for result in results] == outcomes
-                assert session.version == 6
-                assert len(agent.asked) == (1 if is_alone else 3)
-
-    run(main())
-
-
-CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-
-
-@pytest.mark.parametrize(
-    "completion",
-    [
-        {"finish_reason": "length"},
-        {"message": {"role": "assistant", "content": "so", "tool_calls": [CALL]}, "finish_reason": "tool_calls"},
-        {"message": {"role": "assistant", "content": None, "tool_calls": [CALL]}},
-        {"message": {"role": "assistant", "content": ""}},
-        {"message": {"role": "assistant", "content": None, "refusal": "no"}},
-    ],
-)
-def test_answer_that_is_not_whole_is_never_kept(completion: dict[str, Any], store: SessionStore) -> None:
-    agent, cache = Agent(**completion), cache_of()
-
-    async def main() -> None:
-        async with store:
-            for _ in range(2):
-                session, router = RoleSession("refunds"), router_of(agent)
-                result = await ask("when", session=session, router=router, store=store, cache=cache)
-                assert result.cache == "miss"
-
-    run(main())
-    assert len(agent.asked) == 2
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"role": "user", "content": [{"type": "text", "text": "what is this"}]},
-        {"role": "user", "content": "what is this", "name": "ann"},
-        {"role": "user", "content": "x" * 4097},
-        {"role": "user", "content": "  "},
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]},
-    ],
-)
-def test_message_of_another_form_is_never_looked_up(message: Message, store: SessionStore) -> None:
-    agent, cache = Agent(), cache_of()
-
-    async def main() -> None:
-        async with store:
-            for _ in range(2):
-                session, router = RoleSession("refunds"), router_of(agent)
-                assert (await ask(message, session=session, router=router, store=store, cache=cache)).cache == "off"
-
-    run(main())
-    assert len(agent.asked) == 2
-    assert len(cache.cache) == 0
-
-
-def test_question_with_a_sensitive_word_is_never_kept(store: SessionStore) -> None:
-    agent, cache = Agent(), cache_of()
-    router = router_of(agent, sensitive_words=["lawsuit"])
-
-    async def main() -> None:
-        async with store:
-            session = RoleSession("refunds")
-            result = await ask("a lawsuit about it", session=session, router=router, store=store, cache=cache)
-            assert result.cache == "off"
-
-    run(main())
-    assert len(cache.cache) == 0
-
-
-class Broken:
-    """An embedder that fails, or whose rows are none."""
-
-    dim = EMBEDDER.dim
-    model_id = "broken"
-
-    def __init__(self, rows: Any = None) -> None:
-        self.rows = rows
-
-    def embed(self, _texts: Any) -> Any:
-        if self.rows is None:
-            raise StopIteration
-        return self.rows
-
-
-@pytest.mark.parametrize("rows", [None, [[1.0, 2.0]], [[float("nan")] * EMBEDDER.dim]])
-def test_failing_embedder_of_the_cache_loses_no_answer(rows: Any, store: SessionStore) -> None:
-    agent, cache = Agent(), cache_of(Broken(rows))
-
-    async def main() -> None:
-        async with store:
-            session, router = RoleSession("refunds"), router_of(agent)
-            result = await ask("when", session=session, router=router, store=store, cache=cache)
-            assert (result.text, result.cache) == ("answer 1", "miss")
-
-    run(main())
-
-
-def test_cache_of_another_dimension_or_without_room_loses_no_answer(store: SessionStore) -> None:
-    agent = Agent()
-    narrow = SemanticCache(EMBEDDER, VectorCache(3, capacity=10))
-    full = SemanticCache(EMBEDDER, VectorCache(EMBEDDER.dim, max_bytes=10))
-
-    async def main() -> None:
-        async with store:
-            for cache in (narrow, full):
-                session, router = RoleSession("refunds"), router_of(agent)
-                result = await ask("when", session=session, router=router, store=store, cache=cache)
-                assert (result.cache, session.version) == ("miss", 2)
-
-    run(main())
-    assert len(agent.asked) == 2
-
-
-def test_gate_and_embedder_of_ones_own_are_used(store: SessionStore) -> None:
-    class Other:
-        dim, model_id, calls = EMBEDDER.dim, "other", 0
-
-        def embed(self, texts: Any) -> Any:
-            self.calls += 1
-            return EMBEDDER.embed(texts)
-
-    other = Other()
-    trusting = cache_of(gate=lambda _text, _cached: True, threshold=0.5)
-    foreign = cache_of(other)
-
-    async def main() -> None:
-        async with store:
-            for cache, outcome in ((trusting, "semantic"), (foreign, "miss")):
-                router = router_of(Agent())
-                results = [
-                    await ask(text, session=RoleSession("refunds"), router=router, store=store, cache=cache)
-                    for text in ("Does the ferry to Oslo leave at 5?", "Does the ferry to Oslo leave at 6?")
-                ]
-                assert [result.cache for result in results] == ["miss", outcome]
-            session = RoleSession("refunds")
-            again = await ask(
-                "Does the ferry to Oslo leave at 6?", session=session, router=router, store=store, cache=foreign
-            )
-            assert (again.cache, again.text) == ("exact", "answer 2")
-        assert other.calls == 2
-
-    run(main())
 
 
 def test_permission_denied_comes_before_anything_else(store: SessionStore) -> None:
@@ -498,6 +237,63 @@ def test_deadline_of_the_caller_ends_a_turn_that_waits_for_another(store: Sessio
 
     run(main())
     assert len(agent.asked) == 1
+
+
+def test_session_outlives_the_event_loop_that_left_its_turn_behind(open_store: Callable[[], SessionStore]) -> None:
+    hangs, answers, session = Acts(_hang), Agent(), RoleSession("refunds")
+
+    async def leave_behind() -> None:
+        async with open_store() as store:
+            await ask("before", session=session, router=router_of(answers), store=store)
+            turn = asyncio.ensure_future(ask("lost", session=session, router=router_of(hangs), store=store))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert hangs.asked
+            turn.cancel()
+
+    async def go_on() -> TurnResult:
+        async with open_store() as store:
+            return await ask("after", session=session, router=router_of(answers), store=store)
+
+    run(leave_behind())
+    assert run(go_on()).text == "answer 2"
+    assert "lost" not in str(session.messages)
+
+
+def test_session_at_work_is_not_run_with_another_store(store: SessionStore) -> None:
+    session, router = RoleSession("refunds"), router_of(Acts(_hang))
+
+    async def main() -> None:
+        async with store, rolecore.open_store("memory://") as other:
+            turn = asyncio.ensure_future(ask("one", session=session, router=router, store=store, timeout_s=0.05))
+            await asyncio.sleep(0)
+            with pytest.raises(ArgumentError, match="another store"):
+                await ask("two", session=session, router=router, store=other)
+            with pytest.raises(DeadlineExceeded):
+                await turn
+            result = await ask("two", session=session, router=router_of(Agent()), store=other)
+            assert result.text == "answer 1"
+
+    run(main())
+
+
+def test_budget_with_an_embedder_keeps_a_sessions_vectors_by_tenant(store: SessionStore) -> None:
+    vectors = VectorCache(EMBEDDER.dim, capacity=100)
+    context = ContextBudget(200, reply_tokens=100, probe=Fixed(), embedder=EMBEDDER, vectors=vectors)
+    router = router_of(Agent())
+
+    async def main() -> None:
+        async with store:
+            session = RoleSession("refunds", tenant="acme")
+            for i in range(12):
+                text = f"what about invoice {i} and the ferry"
+                await run_turn(text, session=session, router=router, store=store, context=context)
+            assert vectors.get("what about invoice 3 and the ferry", tenant="acme", model_id=EMBEDDER.model_id)
+            assert not vectors.get("what about invoice 3 and the ferry", model_id=EMBEDDER.model_id)
+            session.pause()
+            assert session.vectors is None
+
+    run(main())
 
 
 def test_two_processes_sessions_conflict_and_nothing_is_lost(open_store: Callable[[], SessionStore]) -> None:

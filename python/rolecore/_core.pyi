@@ -1333,8 +1333,8 @@ def open_snapshot(buffer: typing_extensions.Buffer, *, copy: bool | None = None)
 
 def plan_turn(
     history: History,
-    unread: list[dict[str, Any]],
-    message: dict[str, Any],
+    unread: list[dict[str, typing.Any]],
+    message: dict[str, typing.Any],
     instructions: str,
     query: str,
     most_tokens: int,
@@ -1343,9 +1343,9 @@ def plan_turn(
     retain: RetainController | None,
     reading: tuple[float, float] | None,
     is_short: bool,
-    embedder: Any,
+    embedder: typing.Any,
     lookup: tuple[VectorCache, str, numpy.typing.ArrayLike, float, str, str] | None,
-) -> tuple[tuple[str, str, float] | None, list[dict[str, Any]], int, int, int, str | None, int]:
+) -> tuple[tuple[str, str, float] | None, list[dict[str, typing.Any]], int, int, int, str | None, int]:
     """Append what is new to a history, look an answer up, and choose the window if there is none: all that a turn needs, in one call.
 
     Use `rolecore.ContextBudget` and `rolecore.run_turn`.

@@ -87,6 +87,7 @@ class RoleActor:
         "_failures",
         "_handler",
         "_is_stopping",
+        "_loop",
         "_mailbox",
         "_max_backoff_s",
         "_on_idle",
@@ -129,6 +130,7 @@ class RoleActor:
         self._timer: asyncio.TimerHandle | None = None
         self._when_done: asyncio.Future[None] | None = None
         self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # that took the last message
 
     def __repr__(self) -> str:
         """Show the session and how many messages wait."""
@@ -142,19 +144,20 @@ class RoleActor:
             ArgumentError: it is at work, with another store or in another event loop.
         """
         actor = session.actor
-        if actor is None or (actor._store is not store and not actor.is_busy):  # noqa: SLF001  one of its own kind
-            if actor is not None:
-                session.unload()  # the other store may have other messages
-            actor = session.actor = cls(session, handler, store=store)
-        elif actor._task is not None and actor._task.get_loop() is not asyncio.get_running_loop():
-            if not actor._task.get_loop().is_closed():
-                msg = "the session is at work in another event loop; use it in one at a time"
+        if actor is not None and actor.is_busy:
+            other = "store" if actor._store is not store else ""  # noqa: SLF001  one of its own kind
+            if actor._loop is not asyncio.get_running_loop():  # noqa: SLF001
+                other = "" if actor._loop is None or actor._loop.is_closed() else "event loop"  # noqa: SLF001
+            elif not other:
+                return actor
+            if other:
+                msg = f"the session is at work with another {other}; use one, or wait for its answers first"
                 raise ArgumentError(msg)
-            session.unload()  # its turn was left behind, in the store or not
-            actor = session.actor = cls(session, handler, store=store)
-        elif actor._store is not store:
-            msg = "the session is at work with another store; use one, or wait for its answers first"
-            raise ArgumentError(msg)
+        elif actor is not None and actor._store is store and not actor._is_stopping:  # noqa: SLF001
+            return actor
+        if actor is not None:  # a turn may have been left behind, and another store may have other messages
+            session.unload()
+        actor = session.actor = cls(session, handler, store=store)
         return actor
 
     @property
@@ -220,7 +223,7 @@ class RoleActor:
             raise ArgumentError(msg)
         if self._is_stopping:
             raise stopped()
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self.session.touch(loop.time(), self._clock())
         letter = Letter(message)
         await self._mailbox.put(letter)
