@@ -378,8 +378,8 @@ def test_router_refuses_bad_roles_and_rows(clock: Clock) -> None:
     for bad in (None, b"q", 7):
         with pytest.raises(ArgumentError, match="query is"):
             router.route(bad)  # type: ignore[arg-type]
-    router._embedder.dim = 4  # type: ignore[misc]
-    router._embedder.rows["q"] = (1, 0, 0, 0)  # type: ignore[attr-defined]
+    router.embedder.dim = 4  # type: ignore[misc]
+    router.embedder.rows["q"] = (1, 0, 0, 0)  # type: ignore[attr-defined]
     with pytest.raises(ArgumentError, match="it must be float32"):
         router.route("q")
 
