@@ -94,6 +94,10 @@ ROUNDS ?= 1000
 bench-turn-overhead: .venv-langchain/.made # a whole turn, by step, against LangChain's agents: [ROUNDS=1000]
 	@.venv-langchain/bin/python benches/python/turns_overhead.py --rounds $(ROUNDS)
 
+bench-router: .venv/.built ## which role a router chooses: its speed, its false alarms, and its policies on unlike servers; minutes: [DATA=folder with recorded talk]
+	@$(PY) benches/python/router_speed.py --texts="$(DATA)"
+	@$(PY) benches/python/router_simulation.py
+
 .PHONY: bench-limits
 bench-limits: .venv/.built .venv/.group-servers ## whether 4 processes on one Redis keep to a limit, and what they leave of it unused; 5 minutes
 	@$(PY) benches/python/limits_shared.py

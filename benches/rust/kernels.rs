@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rolecore_core::route::{Field, Live, Policy, Router, Rules};
 use rolecore_core::tokens::Side;
 use rolecore_core::{Counted, FitOptions, History, Message, Role, Tokenizer, ToolCall, Unit, Window};
 
@@ -117,6 +118,34 @@ fn tool_session(random: &mut Random, tokenizer: &Arc<Tokenizer>, n_turns: usize)
     history
 }
 
+/// Roles at rest.
+struct AtRest;
+
+impl Live for AtRest {
+    fn get(&self, _field: Field, _role: usize) -> f64 {
+        0.0
+    }
+}
+
+/// 1,000 roles of three rows each around a centre of their own, and a query near one of them.
+fn roles(random: &mut Random) -> (Router, Vec<f32>) {
+    let mut row = |centre: &[f32], spread: f32| -> Vec<f32> {
+        let noise = std::iter::repeat_with(|| f32::from(u16::try_from(random.below(2001)).unwrap_or(0)) / 1000.0 - 1.0);
+        centre.iter().zip(noise).map(|(x, noise)| x + spread * noise).collect()
+    };
+    let mut rows = Vec::new();
+    for _ in 0..1000 {
+        let centre = row(&[0.0; 384], 1.0);
+        rows.extend((0..3).flat_map(|_| row(&centre, 0.8)));
+    }
+    let query = row(&rows[384 * 1700..384 * 1701], 0.5);
+    let policy = Policy::Adaptive;
+    let rules =
+        Rules { threshold: 0.2, margin: 0.02, hold: 0.1, fallback: None, policy, time_constant_s: 60.0, seed: 1 };
+    let words = vec![Vec::<&str>::new(); 1000];
+    (Router::new(384, &rows, &[3; 1000], &words, rules).expect("rows of numbers"), query)
+}
+
 /// What callgrind counts: it is told to collect inside this function only.
 #[inline(never)]
 fn kernel<T>(run: impl FnOnce() -> T) -> T {
@@ -162,6 +191,10 @@ fn main() -> ExitCode {
         "truncate_400kB" => {
             let text = random.text(400_000);
             kernel(|| tokenizer.truncate(&text, 1000, Side::Head).len());
+        }
+        "route_1k" => {
+            let (router, query) = roles(&mut random);
+            drop(kernel(|| router.choose(&query, None, &AtRest, 0.0)));
         }
         _ => return ExitCode::from(2),
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecore.arguments import unit_rows
 from rolecore.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from rolecore._core import Routed
     from rolecore.roles import Role
-    from rolecore.router import Router
 
 
 class Score(NamedTuple):
@@ -47,19 +49,21 @@ class Decision:
             "sensitive word": one stands in the query. Which, is not told.
     """
 
-    __slots__ = ("_query", "_routed", "_router", "_vector", "reason", "role", "second")
+    __slots__ = ("_policy", "_roles", "_routed", "_row", "reason", "role", "second")
 
-    def __init__(self, router: Router, routed: Routed, query: str, vector: ArrayLike | None) -> None:
+    def __init__(
+        self, routed: Routed, roles: Sequence[Role], policy: str, row: ArrayLike | Callable[[], NDArray[np.float32]]
+    ) -> None:
         """Take what the core decided; the rest is read when it is asked for."""
         at, second = routed.role, routed.second
         assert at is not None  # noqa: S101  the router has raised
-        self.role: Role = router.at(at)
-        self.second: Role | None = None if second is None else router.at(second)
+        self.role: Role = roles[at]
+        self.second: Role | None = None if second is None else roles[second]
         self.reason: str = routed.reason
-        self._router = router
         self._routed = routed
-        self._query = query
-        self._vector = vector
+        self._roles = roles
+        self._policy = policy
+        self._row = row
 
     def __repr__(self) -> str:
         """Show the choice, not the query."""
@@ -74,9 +78,9 @@ class Decision:
         row = self._routed.row
         if row is not None:
             return np.frombuffer(row, np.float32)
-        if self._vector is None:
-            self._vector = self._router.embed(self._query)
-        unit: NDArray[np.float32] = unit_rows([self._vector], name="vector", error=ArgumentError)[0]
+        if callable(self._row):
+            self._row = self._row()
+        unit: NDArray[np.float32] = unit_rows([self._row], name="vector", error=ArgumentError)[0]
         return unit
 
     @property
@@ -85,7 +89,7 @@ class Decision:
 
         None for a sensitive word, which decides alone.
         """
-        return {self._router.at(one[0]).name: Score(*one[1:]) for one in self._routed.candidates}
+        return {self._roles[one[0]].name: Score(*one[1:]) for one in self._routed.candidates}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -93,5 +97,15 @@ class Decision:
         scores = self.scores
         if not scores:
             return {self.role.name: 1.0}
-        open_ = {name: score.weight for name, score in scores.items() if not score.is_blocked}
-        return dict.fromkeys(scores, 0.0) | self._router.shares(open_)
+        free = {name: score.weight for name, score in scores.items() if not score.is_blocked}
+        total = sum(free.values())
+        shares = softmax(free) if self._policy == "softmax" else {name: free[name] / total for name in free}
+        return dict.fromkeys(scores, 0.0) | shares
+
+
+def softmax(weights: dict[str, float]) -> dict[str, float]:
+    """Return the share of each, e to the power of its weight."""
+    top = max(weights.values(), default=0.0)
+    raised = {name: math.exp(weight - top) for name, weight in weights.items()}
+    total = sum(raised.values())
+    return {name: share / total for name, share in raised.items()}

@@ -6,7 +6,7 @@ import math
 from array import array
 from typing import TYPE_CHECKING
 
-from rolecore.errors import AdapterError, DeadlineExceeded
+from rolecore.errors import AdapterError, ArgumentError, DeadlineExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,10 @@ class Call:
         self._call: int | None = None
 
     def __enter__(self) -> Self:
-        """Note that it begins; raise CircuitOpen where it must not."""
+        """Note that it begins; raise CircuitOpen where it must not, ArgumentError where it has begun."""
+        if self._call is not None:
+            msg = "this call has begun already; make one for each `with`"
+            raise ArgumentError(msg)
         self._call = self._live.begin(self._role)
         return self
 

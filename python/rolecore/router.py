@@ -14,7 +14,7 @@ from rolecore._core import HashingEmbedder, RoleIndex
 from rolecore.arguments import unit_rows
 from rolecore.breaker import CircuitBreaker
 from rolecore.cache import unit_rows_of
-from rolecore.decision import Decision
+from rolecore.decision import Decision, softmax
 from rolecore.errors import ArgumentError, CircuitOpen, RoleNotFound
 from rolecore.role_calls import LiveStatistics
 from rolecore.roles import Role
@@ -46,7 +46,8 @@ class Router:
     one, by queue, pace and success. Each example counts half by itself and half by the mean of its role's. Where a role
     has no examples, its name and description are its one example.
 
-    What the roles do is told by `call`. Not for threads at once: each belongs to what one event loop runs.
+    What the roles do is told by `call`; what is changed in a role later is not seen. Not for threads at once: each
+    belongs to what one event loop runs.
 
     Args:
         roles: at least one, each with a name of its own. The order decides between equal matches.
@@ -157,7 +158,7 @@ class Router:
         routed = self._core.choose(query, vector, last, now)
         if routed.role is None:
             raise self._no_role(routed, now)
-        return Decision(self, routed, query, vector)
+        return Decision(routed, self._roles, self._policy, partial(self.embed, query) if vector is None else vector)
 
     def compute_weights(self, query: str, role_stats: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """Return the softmax of similarity x (1 - queue_len / 10) x success_rate, over the roles that are told of.
@@ -182,7 +183,7 @@ class Router:
         if sensitive is not None:
             return dict.fromkeys(indices, 0.0) | {self._roles[sensitive].name: 1.0}
         similarities = self._core.similarities(self.embed(query))
-        return _softmax(
+        return softmax(
             {
                 name: max(similarities[indices[name]], 0.0) * max(1 - queue / _FULL_QUEUE, 0.0) * success
                 for name, (queue, success) in stats.items()
@@ -203,8 +204,9 @@ class Router:
     async def hedged(self, decision: Decision, send: Callable[[Role], Awaitable[T]]) -> T:
         """Return what `send` answers for the decision's role, or for its second if that is sooner.
 
-        The second is asked when the first has not answered in `hedge_after_s`. The first answer wins and the other
-        call is cancelled, which is no failure of its role's. An error wins only when nothing else is on its way.
+        The second is asked when the first has not answered in `hedge_after_s`: about what 95 of 100 answers take, so
+        that few calls are made twice. The first answer wins and the other call is cancelled, which is no failure of
+        its role's. An error wins only when nothing else is on its way.
 
         Args:
             decision: of this router.
@@ -254,17 +256,6 @@ class Router:
             query = f"{query[:half]}\n{query[-half:]}"
         row: NDArray[np.float32] = unit_rows_of(self.embedder, [query])[0]
         return row
-
-    def at(self, index: int) -> Role:
-        """Return the role of an index, in the order they were given in."""
-        return self._roles[index]
-
-    def shares(self, weights: dict[str, float]) -> dict[str, float]:
-        """Return weights as shares of 1."""
-        if self._policy == "softmax":
-            return _softmax(weights)
-        total = sum(weights.values())
-        return {name: weight / total for name, weight in weights.items()}
 
     def _at(self, name: str) -> int:
         index = self._index_of.get(name)
@@ -370,10 +361,3 @@ def _stats(name: str, given: Mapping[str, float]) -> tuple[float, float]:
         _number(queue, f"queue_len of role {name!r}", 0.0, 1e300),
         _number(success, f"success_rate of role {name!r}", 0.0, 1.0),
     )
-
-
-def _softmax(weights: dict[str, float]) -> dict[str, float]:
-    top = max(weights.values(), default=0.0)
-    raised = {name: math.exp(weight - top) for name, weight in weights.items()}
-    total = sum(raised.values())
-    return {name: share / total for name, share in raised.items()}

@@ -66,7 +66,7 @@ pub struct Candidate {
 
 /// Answers that a role with none is taken to have given, at the mean pace of all, and successes likewise.
 ///
-/// Chosen on servers, loads and seeds other than those that are reported.
+/// Chosen on servers, loads and seeds other than those of the report: `router_simulation.py --tune`.
 const PRIOR: f64 = 2.0;
 
 /// A queue of so many has no weight in [`Policy::Softmax`].
