@@ -242,6 +242,22 @@ def test_cancelled_wait_gives_its_place_up() -> None:
     run(test, tokens_per_minute=100)
 
 
+def test_cancelled_wait_lets_the_next_look_when_something_becomes_free() -> None:
+    async def test(limiter: RateLimiter) -> None:
+        await limiter.acquire(50)
+        await asyncio.sleep(10)
+        await limiter.acquire(30)
+        large = asyncio.create_task(limiter.acquire(100))
+        await asyncio.sleep(1)
+        small = asyncio.create_task(limiter.acquire(60))
+        await asyncio.sleep(1)
+        large.cancel()
+        await small
+        assert now() == 60
+
+    run(test, tokens_per_minute=100)
+
+
 def test_wait_cancelled_as_it_is_let_through_uses_nothing() -> None:
     async def test(limiter: RateLimiter) -> None:
         first = await limiter.acquire(1)
@@ -353,6 +369,7 @@ def test_reservation_of_another_limiter_is_refused() -> None:
         {"tokens_per_minute": True},
         {"requests_per_minute": 1, "period_s": 0},
         {"requests_per_minute": 1, "period_s": 1e-300},
+        {"requests_per_minute": 1, "period_s": 1e300},
         {"requests_per_minute": 1, "period_s": float("inf")},
         {"requests_per_minute": 1, "period_s": float("nan")},
         {"requests_per_minute": 1, "period_s": "60"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -100,6 +101,51 @@ def test_several_together_never_pass_the_limit_and_go_on(limits: dict[str, Any])
         assert len(calls) >= 3 * 30
 
     run(test, period_s=0.3, **limits)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calls_that_are_given_up_at_any_moment_leave_nothing_behind(seed: int) -> None:
+    draw = Random(seed)  # noqa: S311  no secret
+
+    async def test(fleet: Fleet) -> None:
+        limiters = [fleet.open() for _ in range(3)]
+        held_by: list[tuple[RedisRateLimiter, Any]] = []
+
+        async def call(limiter: RedisRateLimiter) -> None:
+            with suppress(rolecore.RateLimitError, rolecore.DeadlineExceeded):
+                with rolecore.deadline(draw.choice([None, 0.02, 0.1, 0.3])):
+                    reservation = await limiter.acquire(draw.randint(0, 40))
+                if draw.random() < 0.5:
+                    await limiter.settle(reservation, draw.randint(0, 60))
+                held_by.append((limiter, reservation))
+
+        tasks = [asyncio.create_task(call(draw.choice(limiters))) for _ in range(150)]
+        while left := [task for task in tasks if not task.done()]:
+            for _ in range(draw.randint(0, 100)):
+                await asyncio.sleep(0)
+            for task in draw.sample(left, min(2, len(left))):
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for limiter in limiters:
+            await asyncio.gather(*limiter._leaving)
+        counted = {
+            reservation.id: reservation.n_tokens
+            for limiter, reservation in held_by
+            if await say("ZSCORE", limiter._keys[0], reservation.id)
+        }
+        log, costs, queue, waiting = limiters[0]._keys
+        # One whose task was cancelled in `settle`, after it was let through, holds its place too.
+        names = await say("ZRANGE", log, 0, -1)
+        assert set(counted) <= set(names)
+        found: Any = await say("HGETALL", costs)
+        fields = dict(zip(found[::2], found[1::2], strict=True)) if isinstance(found, list) else found
+        total = int(fields.pop("", 0))
+        assert set(fields) == set(names)
+        assert total == sum(map(int, fields.values()))
+        assert {name: int(fields[name]) for name in counted} == counted
+        assert await say("EXISTS", queue, waiting) == 0
+
+    run(test, requests_per_minute=20, tokens_per_minute=400, period_s=0.2)
 
 
 def test_first_come_goes_first_and_a_large_one_is_not_overtaken() -> None:

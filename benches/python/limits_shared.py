@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from servers import RedisServer, running  # noqa: E402  the tests' servers
 
 N_PROCESSES = 4
-N_TASKS = 8  # of each
+N_TASKS = 50  # of each; so many that some always wait
 MUST_PERCENT, AIM_PERCENT = 2.0, 0.5
 # Seconds that an answer takes, as a share of the window.
 SERVICE_SHARE = 0.002
@@ -56,13 +56,13 @@ class Case(NamedTuple):
 
 
 SHORT = (
-    Case("requests", 100, None, 1.0, 6),
-    Case("requests", 300, None, 2.0, 4),
-    Case("tokens, cost 0.5 to 1 of the estimate", None, 20_000, 2.0, 4, 0.5, 1.0),
-    Case("tokens, cost 0.5 to 1.5", None, 20_000, 2.0, 4, 0.5, 1.5),
-    Case("both, cost 0.2 to 1", 300, 20_000, 2.0, 4, 0.2, 1.0),
+    Case("requests", 200, None, 2.0, 5),
+    Case("requests", 500, None, 5.0, 3),
+    Case("tokens, cost 0.5 to 1 of the estimate", None, 50_000, 5.0, 3, 0.5, 1.0),
+    Case("tokens, cost 0.5 to 1.5", None, 50_000, 5.0, 3, 0.5, 1.5),
+    Case("both, cost 0.2 to 1", 700, 50_000, 5.0, 3, 0.2, 1.0),
 )
-LONG = Case("both, cost 0.5 to 1", 3000, 240_000, 60.0, 2.2, 0.5, 1.0)
+LONG = Case("both, cost 0.5 to 1", 3000, 200_000, 60.0, 2.2, 0.5, 1.0)
 
 
 class Record(NamedTuple):

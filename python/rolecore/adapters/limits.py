@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 STEP = "wait for the rate limit"
 _TOO_MANY_REQUESTS = 429
-# In seconds: finer than any clock's step or network.
-_SHORTEST_S = 0.001
+# Of a window, in seconds: finer would be below any network's and timer's step; a year.
+_SHORTEST_S, _LONGEST_S = 0.001, 366 * 86_400
 # Of any count; more is taken as so many. Sums of them stay exact where numbers are floats, as in Redis's scripts.
 _MOST = 2**40
 
@@ -62,8 +62,8 @@ class Limits(NamedTuple):
             msg = "there is nothing to limit; give requests_per_minute, tokens_per_minute or both"
             raise ArgumentError(msg)
         period_s = deadlines.read_seconds(period_s, "period_s")
-        if period_s < _SHORTEST_S:
-            msg = f"period_s is {period_s}; it must be from {_SHORTEST_S}"
+        if not _SHORTEST_S <= period_s <= _LONGEST_S:
+            msg = f"period_s is {period_s}; it must be from {_SHORTEST_S} to {_LONGEST_S}"
             raise ArgumentError(msg)
         limits = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
         requests, tokens = (math.inf if given is None else _read(given, name, 1) for name, given in limits.items())
@@ -188,6 +188,7 @@ class RateLimiter:
         # Between the newest and the oldest; those let through come first, in order, then those that wait.
         self._end = _Place(self, 0)
         self._head = self._end  # the first that waits, or the end
+        self._told = self._end  # which was last told that it is the first
         self._n_requests = 0  # let through in this window
         self._n_tokens = 0
         # From which on all that were let through and all that wait would fit in one window, and how much they are. The
@@ -338,7 +339,6 @@ class RateLimiter:
 
     def _grant(self) -> None:
         requests, tokens, _ = self._limits
-        first = self._head
         while (
             (head := self._head) is not self._end
             and self._n_requests < requests
@@ -351,8 +351,9 @@ class RateLimiter:
             self._n_requests += 1
             self._n_tokens += head.n_tokens
             self._head = head.after
-        while self._head is not first and not self._head.wake():
+        while self._head is not self._told and not self._head.wake():
             self._remove(self._head)
+        self._told = self._head
 
     def _remove(self, place: _Place) -> None:
         if place.is_over:
