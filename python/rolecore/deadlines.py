@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rolecore.errors import ArgumentError, DeadlineExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
 
 
 class _Limit(NamedTuple):
@@ -52,20 +53,27 @@ def deadline(seconds: float | None) -> AbstractContextManager[None]:
         ...     remaining() <= 60
         True
     """
-    return _enter(None if seconds is None else read_seconds(seconds))
+    return _Entered(None if seconds is None else read_seconds(seconds))
 
 
-@contextmanager
-def _enter(seconds: float | None) -> Iterator[None]:
-    limit = _limit.get()
-    if seconds is not None:
-        new = _Limit(_clock() + seconds, seconds)
-        limit = new if limit is None else min(limit, new)
-    token = _limit.set(limit)
-    try:
-        yield
-    finally:
-        _limit.reset(token)
+class _Entered(AbstractContextManager[None]):
+    """A deadline from entering it on. A class, as a generator takes twice as long, and each call enters one."""
+
+    __slots__ = ("_limit", "_seconds", "_token")
+
+    def __init__(self, seconds: float | None, limit: _Limit | None = None) -> None:
+        self._seconds = seconds
+        self._limit = limit  # instead, one that is held
+
+    def __enter__(self) -> None:
+        limit = self._limit or _limit.get()
+        if self._seconds is not None:
+            new = _Limit(_clock() + self._seconds, self._seconds)
+            limit = new if limit is None else min(limit, new)
+        self._token = _limit.set(limit)
+
+    def __exit__(self, *_: object) -> None:
+        _limit.reset(self._token)
 
 
 def hold(seconds: float | None) -> Callable[[], AbstractContextManager[None]]:
@@ -76,16 +84,7 @@ def hold(seconds: float | None) -> Callable[[], AbstractContextManager[None]]:
     """
     with deadline(seconds):
         limit = _limit.get()
-
-    @contextmanager
-    def enter() -> Iterator[None]:
-        token = _limit.set(limit)
-        try:
-            yield
-        finally:
-            _limit.reset(token)
-
-    return enter
+    return lambda: _Entered(None, limit)
 
 
 def remaining() -> float | None:
@@ -118,8 +117,7 @@ def exceeded(what: str) -> DeadlineExceeded:
     return DeadlineExceeded(f"{what}: the deadline{of} is over; allow more in rolecore.deadline(seconds)")
 
 
-@asynccontextmanager
-async def within(what: str) -> AsyncIterator[None]:
+def within(what: str) -> AbstractAsyncContextManager[None]:
     """Cancel the steps inside at the deadline; without one they run as they are.
 
     A cancellation from outside stays one, also at the very moment of the deadline. A `TimeoutError` of the steps' own
@@ -131,17 +129,31 @@ async def within(what: str) -> AsyncIterator[None]:
     Raises:
         DeadlineExceeded: no time was left, or it ran out. What was sent by then may have been done or not.
     """
-    check(what)
-    timer = asyncio.timeout(remaining())
-    try:
-        async with timer:
-            yield
-    except DeadlineExceeded:
-        raise
-    except TimeoutError as error:
-        if timer.expired():
-            raise exceeded(what) from error
-        raise
+    return _Within(what)
+
+
+class _Within(AbstractAsyncContextManager[None]):
+    """A class for the reason that `_Entered` is one."""
+
+    __slots__ = ("_timer", "_what")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    async def __aenter__(self) -> None:
+        check(self._what)
+        self._timer = asyncio.timeout(remaining())
+        await self._timer.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._timer.__aexit__(kind, error, traceback)
+        except TimeoutError as over:
+            raise exceeded(self._what) from over
+        if isinstance(error, TimeoutError) and not isinstance(error, DeadlineExceeded) and self._timer.expired():
+            raise exceeded(self._what) from error
 
 
 def read_seconds(value: Any, name: str = "seconds") -> float:  # noqa: ANN401  any argument
