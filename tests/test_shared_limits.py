@@ -14,6 +14,7 @@ from servers import NEEDS_REDIS, REDIS_URL, RedisServer, free_port, running, unt
 
 import rolecore
 from rolecore.adapters.shared_limits import RedisRateLimiter
+from rolecore.demo.model_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -402,3 +403,23 @@ def test_argument_out_of_range_is_refused_without_showing_the_url(url: Any, name
         RedisRateLimiter(url, name, **limits)
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(RedisRateLimiter("redis://u:secret@h", "n", requests_per_minute=1))
+
+
+def test_agents_with_one_shared_limit_send_no_more_than_it_allows() -> None:
+    async def both(fleet: Fleet) -> None:
+        async with ModelServer("yes") as server:
+            agents = [
+                rolecore.OpenAIAgent(base_url=server.base_url, model="demo", limiter=fleet.open()) for _ in range(2)
+            ]
+            try:
+                with rolecore.deadline(10):
+                    calls = [agents[i % 2].ainvoke("hi") for i in range(8)]
+                    found = await asyncio.gather(*calls, return_exceptions=True)
+            finally:
+                for agent in agents:
+                    await agent.aclose()
+            assert sum(answer == "yes" for answer in found) == 5
+            assert sum(isinstance(answer, rolecore.RateLimitError) for answer in found) == 3
+            assert server.n_requests["demo"] == 5
+
+    run(both, requests_per_minute=5, tokens_per_minute=10_000)
