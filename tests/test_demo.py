@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from copy import copy
@@ -17,7 +18,8 @@ from rolecore import terminal
 from rolecore.cli import main
 from rolecore.demo import replay
 from rolecore.demo.oracle import Findings, Sent, orphans
-from rolecore.demo.verdicts import judge
+from rolecore.demo.turns import MAX_FAILURES, REQUESTS_PER_MINUTE, TurnFacts
+from rolecore.demo.verdicts import judge, judge_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,6 +168,53 @@ def test_verdicts_without_a_window_fail() -> None:
     assert not all(verdict.holds for verdict in judge(Findings(), []))
 
 
+# As they are when all is well, and each changed so that one promise is broken.
+FACTS = TurnFacts(
+    routed=[("a", "a"), ("b", "b")],
+    cached=(2, 2, 0),
+    slow=(0.02, 0.03),
+    broken=(MAX_FAILURES, 0, 2),
+    limited=(REQUESTS_PER_MINUTE + 1, REQUESTS_PER_MINUTE),
+    denied=0,
+    pressed=[4000, 2000, 2500, 3200, 3900, 4000, 3990, 4000],
+    kept=(10, 10, 0),
+    turns=7,
+    traced=7,
+)
+BROKEN: list[dict[str, Any]] = [
+    {"routed": [("a", "a"), ("b", "a")]},
+    {"routed": [("a", "a"), ("b", "")]},
+    {"cached": (2, 1, 0)},
+    {"cached": (2, 2, 1)},
+    {"slow": (0.02, math.inf)},
+    {"broken": (MAX_FAILURES + 1, 0, 2)},
+    {"broken": (MAX_FAILURES, 1, 2)},
+    {"broken": (MAX_FAILURES, 0, 0)},
+    {"limited": (REQUESTS_PER_MINUTE + 1, REQUESTS_PER_MINUTE + 1)},
+    {"limited": (REQUESTS_PER_MINUTE + 1, REQUESTS_PER_MINUTE - 1)},
+    {"limited": (REQUESTS_PER_MINUTE, REQUESTS_PER_MINUTE)},
+    {"denied": None},
+    {"denied": 1},
+    {"pressed": []},
+    {"pressed": [4000, 3900, 3950, 4000, 4000, 4000, 4000, 4000]},
+    {"pressed": [4000, 2000, 4000, 4000, 4000, 4000, 4000, 4000]},
+    {"pressed": [4000, 2000, 2500, 3200, 3200, 3200, 3200, 3200]},
+    {"pressed": [4000, 2000, 2500, 3200, 2800, 3300, 3900, 4000]},
+    {"kept": (10, 9, 0)},
+    {"kept": (10, 10, 1)},
+    {"traced": 6},
+]
+
+
+def test_verdicts_on_turns_that_went_well_hold() -> None:
+    assert all(verdict.holds for verdict in judge_turns(FACTS))
+
+
+@pytest.mark.parametrize("change", BROKEN, ids=str)
+def test_verdicts_on_turns_catch_each_broken_promise(change: dict[str, Any]) -> None:
+    assert sum(not verdict.holds for verdict in judge_turns(replace(FACTS, **change))) == 1
+
+
 def test_recordings_hold_what_they_promise() -> None:
     session, bilingual = replay.recordings(None)
     assert len(session.messages) >= 60
@@ -179,7 +228,10 @@ def test_recordings_hold_what_they_promise() -> None:
         assert orphans(recording.messages, may_be_pending=False) == 0
 
 
-def test_demo_holds_every_verdict_and_writes_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_holds_every_verdict_and_writes_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # where nobody listens
     report = tmp_path / "report.html"
     assert main(["demo", "--report", str(report)]) == 0
     out, err = capsys.readouterr()
@@ -187,6 +239,7 @@ def test_demo_holds_every_verdict_and_writes_its_report(tmp_path: Path, capsys: 
     assert f"profile {rolecore._core.build_info()['profile']}" in out
     assert "windows over budget" in out
     assert "FAIL" not in out
+    assert "27 trace records of 27 turns" in out
     assert f"report: {report}" in out
     html = report.read_text("utf-8")
     assert "<script" not in html
@@ -218,6 +271,17 @@ def test_demo_with_input_replays_it(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert "chat 0" in out
     assert "evidence" not in out
+
+
+def test_demo_without_aiohttp_says_what_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    assert main(["demo", "--report", str(tmp_path / "report.html")]) == 0
+    out = capsys.readouterr().out
+    assert "turns with a model server are left out" in out
+    assert "pip install 'rolecore[openai]'" in out
+    assert "trace records" not in out
 
 
 def test_demo_with_an_answerless_input_fails_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

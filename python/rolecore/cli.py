@@ -1,7 +1,8 @@
-"""The command `rolecore`: fit a chat, count tokens, analyze logs, inspect snapshots, move sessions, run the demo.
+"""The command `rolecore`: fit a chat, count tokens, analyze logs, inspect snapshots, move sessions, chat, run the demo.
 
 Thin: it reads arguments and maps errors to one sentence and an exit code. Exit codes: 0 done, 1 a verdict of the demo
-failed or sessions were in conflict, 2 bad input, 130 interrupted, 141 the reader of our output went away.
+failed, sessions were in conflict or a turn of a chat failed, 2 bad input, 130 interrupted, 141 the reader of our output
+went away.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 import rolecore
-from rolecore import chatfile, cli_arguments, sessions_cli, terminal
+from rolecore import chat_cli, chatfile, cli_arguments, sessions_cli, terminal
 from rolecore.errors import ArgumentError, BudgetError, MessageError, RolecoreError
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ examples:
   rolecore count README.md                        tokens of a text
   rolecore inspect session.rcss                   what a snapshot holds and what takes the room
   rolecore sessions ls sqlite:///chats.db         what a store holds; show, export, migrate
-  rolecore demo                                   two recorded chats through the whole road, every claim checked
+  rolecore chat                                   talk with several roles, offline or with a model's --base-url
+  rolecore demo                                   recorded chats and turns with a local server, every claim checked
 
-Nothing is ever sent anywhere. `rolecore COMMAND --help` lists the options of a command.
+Nothing is sent anywhere, but by chat to its --base-url. `rolecore COMMAND --help` lists the options of a command.
 """
 
 
@@ -94,6 +96,7 @@ def _parser() -> _Parser:
     _add_count(commands)
     _add_inspect(commands)
     sessions_cli.add(commands)
+    chat_cli.add(commands)
     _add_demo(commands)
     return parser
 
@@ -181,11 +184,12 @@ def _add_inspect(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = commands.add_parser(
         "demo",
-        help="replay two recorded chats and check every claim",
+        help="replay recorded chats, take turns with a local server, and check every claim",
         description="Replay a tool-calling session and a bilingual conversation through tokenizer, history, memory "
-        "probe and fit, check every window with a slow second opinion, and write a report in one HTML file.",
+        "probe and fit, and check every window with a slow second opinion. Then take turns with a local model server, "
+        "through router, cache, breaker, limits and store, checked from outside. Write a report in one HTML file.",
     )
-    demo.add_argument("--input", metavar="FILE", help="replay the first 4 chats of this file instead")
+    demo.add_argument("--input", metavar="FILE", help="replay the first 4 chats of this file, and nothing else")
     demo.add_argument("--report", metavar="OUT", default="demo-report.html", help="the report (default: %(default)s)")
     demo.set_defaults(run=_demo)
 

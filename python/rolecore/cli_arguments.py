@@ -52,6 +52,18 @@ def _whole_number(text: str, least: int) -> int:
     return value
 
 
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        msg = f"{text!r} is not a number of seconds above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
 def ratio(text: str) -> float:
     """Return a number from 0 to 1."""
     try:

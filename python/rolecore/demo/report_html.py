@@ -65,6 +65,8 @@ class Report:
     verdicts: Sequence[Verdict]
     columns: Sequence[str]
     cells: Sequence[Sequence[str]]
+    turn_columns: Sequence[str]
+    turn_cells: Sequence[Sequence[str]]
 
 
 def page(report: Report) -> str:
@@ -73,7 +75,7 @@ def page(report: Report) -> str:
         f"<h1>rolecore demo</h1><p>{escape(report.build)}</p>",
         _headline(report),
         "<h2>Verdicts</h2>",
-        "<p>Each was recomputed by a slow plain-Python oracle in the same run.</p>",
+        "<p>Each was checked in the same run, by a slow plain-Python oracle or from outside.</p>",
         _verdicts(report.verdicts),
     ]
     charts = [_evidence_chart(report.evidence)] if report.evidence else []
@@ -82,6 +84,8 @@ def page(report: Report) -> str:
         parts += ["<h2>What was kept, what was sent</h2>", f'<div class="grid">{"".join(charts)}</div>']
     if report.cells:
         parts += ["<h2>All replays</h2>", _table(report.columns, report.cells)]
+    if report.turn_cells:
+        parts += ["<h2>Turns with a model server</h2>", _table(report.turn_columns, report.turn_cells)]
     if report.memory_lines:
         lines = "".join(f"<li>{escape(line)}</li>" for line in report.memory_lines)
         parts += ["<h2>Memory</h2>", f'<ul class="card">{lines}</ul>']

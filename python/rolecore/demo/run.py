@@ -1,4 +1,4 @@
-"""The demo: two recorded chats through the whole road, every claim checked in the same run."""
+"""The demo: two recorded chats, then turns with a model server; every claim is checked in the same run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from rolecore import _core, terminal
 from rolecore.demo import replay as road
 from rolecore.demo.oracle import Findings
 from rolecore.demo.report_html import Report, page
-from rolecore.demo.verdicts import judge
-from rolecore.errors import ArgumentError
+from rolecore.demo.turns import TURN_COLUMNS, TURN_WIDTHS, take_turns
+from rolecore.demo.verdicts import judge, judge_turns
+from rolecore.errors import ArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
     from rolecore.demo.oracle import Sent
+    from rolecore.demo.turns import TurnFacts
 
 _COLUMNS = ("chat", "budget", "query", "fits", "tokens in", "kept", "saved", "prefix", "us/fit", "RSS")
 _WIDTHS = (9, 6, 5, 4, 9, 7, 5, 6, 6, 4)
@@ -62,12 +64,16 @@ def run_demo(*, report_path: str, input_path: str | None = None) -> int:
     for window in sent:
         findings.check(window, tokenizer.count_messages)
     verdicts = judge(findings, found)
+    turns = _take_turns(recordings) if input_path is None else None
+    if turns is not None:
+        verdicts += judge_turns(turns)
     for verdict in verdicts:
         terminal.say(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.claim}  [{verdict.check}]")
 
     took_s = time.perf_counter() - start
     cells = [_cells(row) for row in rows]
-    html = page(Report(build, rows, found, memory_lines, verdicts, _COLUMNS, cells))
+    turn_cells = [] if turns is None else turns.cells
+    html = page(Report(build, rows, found, memory_lines, verdicts, _COLUMNS, cells, TURN_COLUMNS, turn_cells))
     _write(report_path, html)
     terminal.say(f"report: {report_path}  ({took_s:.2f} s)")
     return 0 if all(verdict.holds for verdict in verdicts) else 1
@@ -88,6 +94,19 @@ def _by_memory(recordings: list[road.Recording]) -> tuple[list[str], list[Sent]]
             sent.append(window)
             lines.append(f"  {recording.name}: {row.tokens_in:,} -> {row.tokens_kept:,} tokens")
     return lines, sent
+
+
+def _take_turns(recordings: list[road.Recording]) -> TurnFacts | None:
+    """Take turns with a model server and show them; None where what asks it is not installed."""
+    try:
+        turns = take_turns(recordings[-1].messages)
+    except MissingExtraError as error:
+        terminal.say(f"turns with a model server are left out: {error}")
+        return None
+    with terminal.table(TURN_COLUMNS, widths=TURN_WIDTHS, left=4) as add_row:
+        for cells in turns.cells:
+            add_row(*cells)
+    return turns
 
 
 def _cells(row: road.Replay) -> tuple[str, ...]:

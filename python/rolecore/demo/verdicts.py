@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rolecore.demo.replay import KEEP_LAST, Evidence
+from rolecore.demo.turns import MAX_FAILURES, REQUESTS_PER_MINUTE, USAGES
 
 if TYPE_CHECKING:
     from rolecore.demo.oracle import Findings
+    from rolecore.demo.turns import TurnFacts
+
+_SLACK_S = 0.5  # for a machine that is busy elsewhere
+_SHORT = 0.7  # of the tokens with memory to spare: a request has less while it is short
 
 
 @dataclass(frozen=True)
@@ -67,3 +73,63 @@ def judge(findings: Findings, found: list[Evidence]) -> list[Verdict]:
     if not findings.windows:
         verdicts.append(Verdict("no window to check", holds=False, check="the input holds no answer that fits"))
     return verdicts
+
+
+def judge_turns(facts: TurnFacts) -> list[Verdict]:
+    """Return the verdicts on the turns with a model server, by what was seen from outside."""
+    right = sum(meant == asked for meant, asked in facts.routed)
+    again, cached, sent = facts.cached
+    given_s, took_s = facts.slow
+    failed, held, healed = facts.broken
+    asked, allowed = facts.limited
+    told, kept, others = facts.kept
+    before, short, *after = facts.pressed if len(facts.pressed) == len(USAGES) else [0] * len(USAGES)
+    is_back = abs(after[-1] - before) < before / 100
+    rises = [later - earlier for earlier, later in pairwise([short, *after])]
+    return [
+        Verdict(
+            f"{right} of {len(facts.routed)} questions, English and Chinese, went to the role they are for",
+            right == len(facts.routed),
+            "the model that the server was asked for",
+        ),
+        Verdict(
+            f"{cached} of {again} questions asked again in new sessions were answered by the cache",
+            cached == again and sent == 0,
+            f"{sent} requests reached the server",
+        ),
+        Verdict(
+            f"a slow role given {given_s * 1e3:,.0f} ms was waited for {took_s * 1e3:,.0f} ms",
+            took_s < given_s + _SLACK_S,
+            "DeadlineExceeded, by the clock outside",
+        ),
+        Verdict(
+            f"a breaker opened after {failed} failures, let nothing through, and closed once the role was mended",
+            (failed, held, healed) == (MAX_FAILURES, 0, 2),
+            f"{failed}, {held} and {healed} requests reached its model",
+        ),
+        Verdict(
+            f"a limit of {REQUESTS_PER_MINUTE} requests a minute let {allowed} of {asked} through",
+            allowed == REQUESTS_PER_MINUTE < asked,
+            "requests that reached its model",
+        ),
+        Verdict(
+            "a user who is no member of a role was refused",
+            facts.denied == 0,
+            "no PolicyDenied" if facts.denied is None else f"PolicyDenied; {facts.denied} requests reached the server",
+        ),
+        Verdict(
+            f"memory ran short: {before:,} tokens a request, then {short:,}, and back to {after[-1]:,} in steps",
+            short < before * _SHORT and min(rises) > -before / 100 and max(rises) < before - short and is_back,
+            f"{len(facts.pressed)} requests, as the server got them, counted anew",
+        ),
+        Verdict(
+            f"{kept:,} of {told:,} acknowledged messages kept, and {others} others",
+            kept == told and not others,
+            "the store's file, opened anew, message by message",
+        ),
+        Verdict(
+            f"{facts.traced} trace records of {facts.turns} turns",
+            facts.traced == facts.turns,
+            "a subscriber counted",
+        ),
+    ]
