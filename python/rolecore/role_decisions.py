@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=role_events.RoleEvent)
 
 MAX_PENDING = 20_000  # permissions and users that wait for an admin, of a role
+MAX_ANCESTORS = 100  # roles that one inherits from, in all
 _SHOWN_NAMES = 8  # of a long way
 _NO_ROLES: Mapping[str, RoleState] = MappingProxyType({})
 
@@ -99,7 +100,7 @@ class RoleDecisions:
         read_name(permission, "permission")
         if permission in self.state.permissions:
             return None
-        if self._is_sensitive(permission) and not by.is_admin:
+        if not by.is_admin and permission in self._sensitive():
             return self._ask(by, permission, ())
         self._record(role_events.RolePermissionGranted, by, permission=permission)
         return None
@@ -139,7 +140,7 @@ class RoleDecisions:
         if not read_now(self._clock) < ends_at < math.inf:
             msg = f"seconds is {seconds}; it must be more than 0, and end at a finite time"
             raise ArgumentError(msg)
-        if self._is_sensitive(permission) and not by.is_admin:
+        if not by.is_admin and permission in self._sensitive():
             msg = f"permission {permission!r} is sensitive; an admin grants it in a session"
             raise PolicyDenied(msg)
         self._record(
@@ -169,7 +170,8 @@ class RoleDecisions:
             by: an admin, as what the other gets later comes too.
 
         Raises:
-            ArgumentError: they would inherit from each other, or have other homes; `by` or `parent` is of a wrong kind.
+            ArgumentError: they would inherit from each other, or a role from more than 100; an argument is of a
+                wrong kind; the role refuses changes.
             PolicyDenied: `by` is no admin.
         """
         self._begin(by)
@@ -192,6 +194,14 @@ class RoleDecisions:
                 names[_SHOWN_NAMES - 2 : -2] = ["..."]
             msg = f"roles would inherit from each other: {' -> '.join(names)}; leave one of these out"
             raise ArgumentError(msg)
+        above = {state.name for state in parent.state.ancestors()}
+        for heir in self.state.heirs():
+            n_above = len(above.union(state.name for state in heir.ancestors())) - 1
+            if n_above > MAX_ANCESTORS:
+                msg = (
+                    f"role {heir.name!r} would inherit from {n_above} roles, it may from {MAX_ANCESTORS}; flatten some"
+                )
+                raise ArgumentError(msg)
         self._record(role_events.RoleInheritanceAdded, by, {parent.name: parent.state}, parent=parent.name)
 
     def stop_inheriting(self, parent: str, *, by: Principal) -> bool:
@@ -231,7 +241,7 @@ class RoleDecisions:
         new = tuple(user for user in read_users(users) if user not in members)
         if not new:
             return None
-        if not by.is_admin and any(map(self._is_sensitive, self.state.effective)):
+        if not by.is_admin and self._sensitive() & self.state.effective:
             return self._ask(by, None, new)
         self._record(role_events.RoleUsersAssigned, by, users=new)
         return None
@@ -292,8 +302,9 @@ class RoleDecisions:
         self._news.append(event)
         return event
 
-    def _is_sensitive(self, permission: str) -> bool:
-        return any(permission in heir.created.sensitive_permissions for heir in self.state.heirs())
+    def _sensitive(self) -> set[str]:
+        """Return what is sensitive to the role or to one that inherits from it."""
+        return set().union(*(heir.created.sensitive_permissions for heir in self.state.heirs()))
 
     def _ask(self, by: Principal, permission: str | None, users: tuple[str, ...]) -> role_events.ApprovalRequested:
         for request in self.state.pending.values():
