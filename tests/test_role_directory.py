@@ -11,7 +11,7 @@ from test_roles import ANN, BOB, Clock, facts
 import rolecore
 from rolecore import role_events
 from rolecore.role_directory import MAX_EVENTS
-from rolecore.role_log import BIG_CHANGE, SEGMENT, START, RoleLog
+from rolecore.role_log import START, RoleLog
 from rolecore.stores.memory import MemoryStore
 from rolecore.testing import run_virtual
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rolecore.role_directory import RoleDraft
 
 TENANT = "rolecore.roles:"
-CREATED = rolecore.Role("clerk").events[0]
 
 
 class Store(MemoryStore):
@@ -277,46 +276,6 @@ def test_cancelled_change_is_whole_or_absent() -> None:
     run(test)
 
 
-def test_catching_up_loads_the_newest_segments_only() -> None:
-    async def test(store: Store) -> None:
-        roles, other = rolecore.RoleDirectory(store), rolecore.RoleDirectory(store)
-        await roles.change(lambda draft: draft.create("clerk"))
-        for i in range(3 * SEGMENT):
-            await roles.change(granting("clerk", f"p{i}"))
-        await other.catch_up()
-        store.loads.clear()
-        await other.catch_up()
-        assert store.loads == ["segment-000000003"]
-        for i in range(2 * SEGMENT):
-            await roles.change(granting("clerk", f"q{i}"))
-        store.loads.clear()
-        await other.catch_up()
-        assert store.loads == ["segment-000000003", "segment-000000004", "segment-000000005"]
-        assert all_facts(other) == all_facts(roles)
-        async with rolecore.RoleDirectory(store) as third:
-            assert all_facts(third) == all_facts(roles)
-
-    run(test)
-
-
-def test_big_change_ends_its_segment_and_is_loaded_once() -> None:
-    async def test(store: Store) -> None:
-        roles, other = rolecore.RoleDirectory(store), rolecore.RoleDirectory(store)
-        await roles.change(lambda draft: draft.create("clerk"))
-        await roles.change(lambda draft: draft["clerk"].assign_to_users(map(str, range(BIG_CHANGE // 4)), by=BOB))
-        await other.catch_up()
-        await roles.change(granting("clerk", "read"))
-        store.loads.clear()
-        await other.catch_up()
-        assert store.loads == ["segment-000000001"]
-        assert all_facts(other) == all_facts(roles)
-        await store.append("segment-000000000", [CHANGE], tenant=TENANT)
-        with pytest.raises(rolecore.StoreError, match="change 2 in segment 0"):
-            await rolecore.RoleDirectory(store).catch_up()
-
-    run(test)
-
-
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(20))
 def test_writers_at_once_lose_nothing_and_double_nothing(seed: int) -> None:
@@ -348,20 +307,6 @@ def test_writers_at_once_lose_nothing_and_double_nothing(seed: int) -> None:
             assert len(orders[i]) == 6 or result is not None
 
     run(test, seed=seed)
-
-
-def test_tenants_are_apart_and_no_chat_reaches_a_log() -> None:
-    async def test(store: Store) -> None:
-        here, other = rolecore.RoleDirectory(store, tenant="acme"), rolecore.RoleDirectory(store, tenant="umbrella")
-        await here.change(lambda draft: draft.create("clerk"))
-        await other.catch_up()
-        assert "clerk" not in other
-        await store.append("segment-000000000", [{"role": "user", "content": "{}"}], tenant="acme")
-        assert await store.list(tenant="acme") == ["segment-000000000"]
-        await here.catch_up()
-        await rolecore.RoleDirectory(store, tenant="acme").catch_up()
-
-    run(test)
 
 
 def test_agents_are_the_process_own() -> None:
@@ -500,57 +445,3 @@ def test_deadline_ends_the_wait_for_another_change() -> None:
 def test_directory_of_bad_arguments_is_refused(options: dict[str, Any], match: str) -> None:
     with pytest.raises(rolecore.ArgumentError, match=match):
         rolecore.RoleDirectory(MemoryStore(), **options)
-
-
-CHANGE: dict[str, Any] = {"events": [], "is_last": False}
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "match"),
-    [
-        (CHANGE | {"events": [{"kind": "RoleRetired", "form": 1}]}, rolecore.CodecError, "install the version"),
-        (CHANGE | {"events": ["x"]}, rolecore.CodecError, "the log is damaged"),
-        (CHANGE | {"events": None}, rolecore.StoreError, "change 1 in segment 0 of the log of roles is damaged"),
-        (CHANGE | {"is_last": 1}, rolecore.StoreError, "change 1 in segment 0 of the log of roles is damaged"),
-        ({"role": "user", "content": "hello"}, rolecore.StoreError, "change 1 in segment 0 of the log of roles is"),
-        (
-            CHANGE | {"events": [role_events.encode(CREATED)]},
-            rolecore.StoreError,
-            "change 1 in the log of roles does not",
-        ),
-    ],
-)
-def test_log_that_is_damaged_or_newer_is_refused_and_what_was_before_stays(
-    change: dict[str, Any], error: Any, match: str
-) -> None:
-    async def test(store: Store) -> None:
-        await rolecore.RoleDirectory(store).change(lambda draft: draft.create("clerk"))
-        await store.append("segment-000000000", [change], tenant=TENANT)
-        roles = rolecore.RoleDirectory(store)
-        for _ in range(2):
-            with pytest.raises(error, match=match):
-                await roles.catch_up()
-            assert (list(roles), roles.position) == (["clerk"], 1)
-        with pytest.raises(error, match=match):
-            await roles.change(granting("clerk", "read"))
-
-    run(test)
-
-
-def test_log_that_lost_changes_is_refused() -> None:
-    async def test(store: Store) -> None:
-        roles = rolecore.RoleDirectory(store)
-        await roles.change(lambda draft: draft.create("clerk"))
-        for i in range(SEGMENT):
-            await roles.change(granting("clerk", f"p{i}"))
-        await store.delete("segment-000000001", tenant=TENANT)
-        with pytest.raises(
-            rolecore.StoreError, match="segment 1 of the log of roles has 0 changes, it had 1; restore it"
-        ):
-            await roles.catch_up()
-        await store.append("segment-000000002", [{"events": []}], tenant=TENANT)
-        with pytest.raises(rolecore.StoreError, match="lacks a segment between others"):
-            async with rolecore.RoleDirectory(store):
-                pass
-
-    run(test)
