@@ -213,6 +213,11 @@ def test_reader_that_goes_away_ends_it() -> None:
     assert b"Traceback" not in err
 
 
+def test_other_commands_load_nothing_of_it() -> None:
+    code = "import sys, rolecore.cli; sys.exit('asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 # On a terminal.
 
 

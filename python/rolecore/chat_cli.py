@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecore import cli_arguments, terminal
-from rolecore.deadlines import deadline
 from rolecore.errors import ArgumentError, RolecoreError
 
 if TYPE_CHECKING:
@@ -76,6 +74,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _chat(args: argparse.Namespace) -> int:
+    import asyncio
+
     from rolecore import HashingEmbedder, RoleSession, SemanticCache, VectorCache, open_store
     from rolecore.role_file import read_roles
     from rolecore.router import Router
@@ -118,6 +118,8 @@ def _chat(args: argparse.Namespace) -> int:
 
 async def _abandon(session: RoleSession) -> None:
     """Cancel what a session is at."""
+    from rolecore import deadline
+
     if session.actor is not None:
         with deadline(0):
             await session.actor.stop()
