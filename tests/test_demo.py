@@ -172,7 +172,7 @@ def test_verdicts_without_a_window_fail() -> None:
 FACTS = TurnFacts(
     routed=[("a", "a"), ("b", "b")],
     cached=(2, 2, 0),
-    slow=(0.02, 0.03),
+    hung=(0.02, 0.03),
     broken=(MAX_FAILURES, 0, 2),
     limited=(REQUESTS_PER_MINUTE + 1, REQUESTS_PER_MINUTE),
     denied=0,
@@ -186,7 +186,7 @@ BROKEN: list[dict[str, Any]] = [
     {"routed": [("a", "a"), ("b", "")]},
     {"cached": (2, 1, 0)},
     {"cached": (2, 2, 1)},
-    {"slow": (0.02, math.inf)},
+    {"hung": (0.02, math.inf)},
     {"broken": (MAX_FAILURES + 1, 0, 2)},
     {"broken": (MAX_FAILURES, 1, 2)},
     {"broken": (MAX_FAILURES, 0, 0)},

@@ -34,6 +34,8 @@ REQUESTS_PER_MINUTE = 3
 SLOW_S = 0.05
 USAGES = (0.4, 0.95, *[0.4] * 6)  # shares of the memory in use, turn by turn
 
+_SILENT_S = 3600.0  # longer than any turn here: nobody waits for it
+_PATIENT_S = 10.0  # for a busy machine; a rate limit that would take a minute is told at once
 _MEMORY_KB = 16 << 20  # memory of the fixture's machine
 _ROLES: dict[str, dict[str, Any]] = {
     "support": {
@@ -60,7 +62,7 @@ class TurnFacts:
     Attributes:
         routed: the role that each of the first questions is for, and the model that the server was asked for.
         cached: questions asked again, those that the cache answered, and the requests that reached the server.
-        slow: seconds a slow role was given, and seconds until DeadlineExceeded ended its turn, inf if it did not.
+        hung: seconds a role that hangs was given, and seconds until DeadlineExceeded ended its turn, inf if it did not.
         broken: requests that reached the failing role's model: while it failed, while its breaker was open, and
             after it was mended.
         limited: turns asked of a role with a rate limit, and the requests that reached its model.
@@ -76,7 +78,7 @@ class TurnFacts:
 
     routed: list[tuple[str, str]] = field(default_factory=list)
     cached: tuple[int, int, int] = (0, 0, 0)
-    slow: tuple[float, float] = (0.0, math.inf)
+    hung: tuple[float, float] = (0.0, math.inf)
     broken: tuple[int, int, int] = (0, 0, 0)
     limited: tuple[int, int] = (0, 0)
     denied: int | None = None
@@ -231,7 +233,7 @@ async def _take_turns(folder: Path, talk: Sequence[dict[str, Any]]) -> TurnFacts
         await road.open(opened)
         await _route(road)
         await _reuse(road)
-        await _be_slow(road)
+        await _hang(road)
         await _fail(road)
         await _press(road, talk)
         await _limit(road)
@@ -257,13 +259,14 @@ async def _reuse(road: _Road) -> None:
     road.facts.cached = len(again), n_cached, road.n_requests - before
 
 
-async def _be_slow(road: _Road) -> None:
+async def _hang(road: _Road) -> None:
     given_s = SLOW_S / 2
-    session = rolecore.RoleSession("support")
+    road.server.delays_s["research"] = _SILENT_S
     start = time.perf_counter()
-    came = await road.turn(f"{given_s * 1e3:g} ms for the slow role", "What does the study say?", session, given_s)
+    label, session = f"{given_s * 1e3:g} ms for a role that hangs", rolecore.RoleSession("support")
+    came = await road.turn(label, "What does the study say?", session, given_s)
     took_s = time.perf_counter() - start if isinstance(came, rolecore.DeadlineExceeded) else math.inf
-    road.facts.slow = given_s, took_s
+    road.facts.hung = given_s, took_s
 
 
 async def _fail(road: _Road) -> None:
@@ -300,7 +303,7 @@ async def _limit(road: _Road) -> None:
     asked = REQUESTS_PER_MINUTE + 1
     session = rolecore.RoleSession("support")
     for _ in range(asked):
-        await road.turn(f"{REQUESTS_PER_MINUTE} a minute allowed", "When does the train leave?", session, 1.0)
+        await road.turn(f"{REQUESTS_PER_MINUTE} a minute allowed", "When does the train leave?", session, _PATIENT_S)
     road.facts.limited = asked, road.server.n_requests["planning"] - before
 
 

@@ -79,7 +79,7 @@ def judge_turns(facts: TurnFacts) -> list[Verdict]:
     """Return the verdicts on the turns with a model server, by what was seen from outside."""
     right = sum(meant == asked for meant, asked in facts.routed)
     again, cached, sent = facts.cached
-    given_s, took_s = facts.slow
+    given_s, took_s = facts.hung
     failed, held, healed = facts.broken
     asked, allowed = facts.limited
     told, kept, others = facts.kept
@@ -98,7 +98,7 @@ def judge_turns(facts: TurnFacts) -> list[Verdict]:
             f"{sent} requests reached the server",
         ),
         Verdict(
-            f"a slow role given {given_s * 1e3:,.0f} ms was waited for {took_s * 1e3:,.0f} ms",
+            f"a role that hangs was given {given_s * 1e3:,.0f} ms and waited for {took_s * 1e3:,.0f} ms",
             took_s < given_s + _SLACK_S,
             "DeadlineExceeded, by the clock outside",
         ),
