@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rolecore
 from rolecore.cli import main
 from rolecore.demo.model_server import ModelServer
 
@@ -200,6 +202,36 @@ def test_answer_that_takes_too_long_is_one_sentence(talk: Talk) -> None:
         _, err = talk("one\n", "--base-url", server.base_url, "--model", "m", "--timeout", "0.2", code=1)
     assert len(err) == 1
     assert "deadline" in err[0]
+
+
+def test_message_too_long_is_told_by_its_size(talk: Talk) -> None:
+    out, err = talk("word " * 20_000 + "\nhello there\n", code=1)
+    assert len(out) == 1
+    assert "there is room for 7,168; say less" in err[0]
+
+
+def test_session_that_another_chat_has_written_to_goes_on_with_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/chats.db"
+
+    async def write() -> None:
+        async with rolecore.open_store(url) as store:
+            await store.append("s", [{"role": "user", "content": "The box is red."}])
+
+    def lines() -> Iterator[bytes]:
+        yield b"hello there\n"
+        another = threading.Thread(target=asyncio.run, args=(write(),))
+        another.start()
+        another.join(WAIT_S)
+        yield b"What colour is the box?\n"
+        yield b"What colour is the box?\n"
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=lines(), isatty=lambda: False))
+    assert main(["chat", "--store", url, "--session", "s"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1:] == ["The box is red."]
+    assert "rolecore: another chat has written to the session meanwhile; say it again" in err.splitlines()
 
 
 def test_reader_that_goes_away_ends_it() -> None:

@@ -242,6 +242,8 @@ def test_demo_holds_every_verdict_and_writes_its_report(
     assert "27 trace records of 27 turns" in out
     assert f"report: {report}" in out
     html = report.read_text("utf-8")
+    assert "Turns with a model server" in html
+    assert html.count('class="ok"') == out.count("\nok  ")
     assert "<script" not in html
     assert "http" not in html
     assert "prefers-color-scheme:dark" in html

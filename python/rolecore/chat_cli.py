@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rolecore import cli_arguments, terminal
-from rolecore.errors import ArgumentError, RolecoreError
+from rolecore.errors import ArgumentError, BudgetError, RolecoreError, SessionConflict
 
 if TYPE_CHECKING:
     import argparse
@@ -173,13 +173,22 @@ def _talk(take_turn: TakeTurn, roles: Sequence[Role]) -> int:
                 _say(last.text)
                 _note(last)
         except RolecoreError as error:
-            terminal.warn(f"rolecore: {error}")
+            terminal.warn(f"rolecore: {_told(error)}")
             code = 1
         except KeyboardInterrupt:
             if not _is_terminal():
                 raise
             terminal.warn("stopped")
     return code
+
+
+def _told(error: RolecoreError) -> str:
+    """Say what went wrong, with a way out that there is in a chat."""
+    if isinstance(error, BudgetError):
+        return f"this and the newest turns need {error.needed:,} tokens, there is room for {error.budget:,}; say less"
+    if isinstance(error, SessionConflict):
+        return "another chat has written to the session meanwhile; say it again"
+    return str(error)
 
 
 def _is_terminal() -> bool:
