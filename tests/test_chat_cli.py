@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -253,14 +253,28 @@ def test_other_commands_load_nothing_of_it() -> None:
 # On a terminal.
 
 
+# Takes its standard input for its terminal, so that what is typed there can interrupt it.
+ON_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "rolecore", "chat", *sys.argv[1:]])
+"""
+
+
 class Terminal:
     """The command on a terminal of its own."""
 
     def __init__(self, *argv: str) -> None:
-        self._child, self._side = pty.fork()
-        if self._child == 0:
-            env = {**os.environ, "TERM": "dumb", "PYTHONUTF8": "1"}
-            os.execve(sys.executable, [sys.executable, "-m", "rolecore", "chat", *argv], env)  # noqa: S606
+        self._side, theirs = pty.openpty()
+        self._chat = subprocess.Popen(
+            [sys.executable, "-c", ON_A_TERMINAL, *argv],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**os.environ, "TERM": "dumb", "PYTHONUTF8": "1"},
+        )
+        os.close(theirs)
 
     def type(self, text: str) -> None:
         os.write(self._side, text.encode())
@@ -284,13 +298,10 @@ class Terminal:
 
     def end(self) -> int:
         """Return the exit code, once it has ended."""
-        with open(self._side, "rb", buffering=0) as side:  # noqa: PTH123  a descriptor
-            try:
-                while side.read(1024):
-                    pass
-            except OSError:  # how Linux says that the other side is gone
+        with open(self._side, "rb", buffering=0) as side, suppress(OSError):  # noqa: PTH123  a descriptor
+            while side.read(1024):  # OSError: how Linux says that the other side is gone
                 pass
-        return os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        return self._chat.wait(WAIT_S)
 
 
 def test_terminal_prompts_and_ends_with_ctrl_d() -> None:
