@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -239,6 +238,31 @@ def test_deadline_of_the_caller_ends_a_turn_that_waits_for_another(store: Sessio
     assert len(agent.asked) == 1
 
 
+def test_turn_whose_caller_has_gone_is_stored_all_the_same(store: SessionStore) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> Completion:
+        began.set()
+        await go_on.wait()
+        return Completion({"role": "assistant", "content": "late"})
+
+    session, router = RoleSession("refunds"), router_of(Acts(wait))
+
+    async def main() -> None:
+        async with store:
+            turn = asyncio.ensure_future(ask("one", session=session, router=router, store=store))
+            await began.wait()
+            turn.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await turn
+            go_on.set()
+            result = await ask("two", session=session, router=router, store=store)
+            assert result.text == "late"
+            assert [message["content"] for message in session.messages] == ["one", "late", "two", "late"]
+
+    run(main())
+
+
 def test_session_outlives_the_event_loop_that_left_its_turn_behind(open_store: Callable[[], SessionStore]) -> None:
     hangs, answers, session = Acts(_hang), Agent(), RoleSession("refunds")
 
@@ -385,42 +409,5 @@ def test_statistics_that_are_no_number_are_a_typed_error(store: SessionStore) ->
             with pytest.raises(ArgumentError):
                 await ask("I want my money back", session=session, router=router, store=store)
             assert await store.list() == []
-
-    run(main())
-
-
-def test_turn_goes_into_the_core_three_times(store: SessionStore) -> None:
-    crossings: list[str] = []
-    role = Role("travel", examples=["when does the ferry leave"], agent=Agent(), standalone=True)
-    router, cache, probe = Router([role], embedder=EMBEDDER), cache_of(), Fixed()
-    context = ContextBudget(2000, probe=probe)
-    session = RoleSession("travel")
-
-    def note(_frame: Any, event: str, called: Any) -> None:
-        owner = getattr(called, "__self__", None)
-        home = owner.__name__ if type(owner) is type(sys) else type(owner).__module__
-        if event == "c_call" and home in {"rolecore", "rolecore._core"}:
-            crossings.append(called.__name__)
-
-    async def turn(text: str) -> TurnResult:
-        sys.setprofile(note)
-        try:
-            return await run_turn(text, session=session, router=router, store=store, cache=cache, context=context)
-        finally:
-            sys.setprofile(None)
-
-    async def main() -> None:
-        async with store:
-            for i in range(30):
-                await turn(f"When does ferry number {i} to the island of the day leave?")
-            crossings.clear()
-            assert (await turn("And what does it cost to take a dog along?")).cache == "miss"
-            assert crossings == ["choose", "plan_turn", "put"]
-            crossings.clear()
-            assert (await turn("And what does it cost to take a dog along?")).cache == "exact"
-            assert crossings == ["choose", "plan_turn"]
-            crossings.clear()
-            assert (await turn("and what does it cost to take a dog along")).cache == "semantic"
-            assert crossings == ["choose", "plan_turn"]
 
     run(main())

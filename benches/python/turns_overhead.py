@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from importlib.util import find_spec
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import rolecore
@@ -92,6 +92,7 @@ class Ours:
         self.session: Any = None
         self.left = 0
         self.asked = ""
+        self.cpu: dict[str, list[float]] = defaultdict(list)  # of the loop's thread, by kind of turn
 
     async def turn(self, kind: str) -> tuple[float, dict[str, float]]:
         """Return the seconds of one turn beyond the agent and the disk, and those of its steps."""
@@ -101,7 +102,7 @@ class Ours:
         if kind == "miss":
             self.asked = question(self.rng, TOPICS[0])
         text = {"miss": self.asked, "exact": self.asked, "semantic": self.asked.upper() + "?"}[kind]
-        began = perf_counter()
+        began, began_cpu = perf_counter(), thread_time()
         result = await rolecore.run_turn(
             text,
             session=self.session,
@@ -112,6 +113,7 @@ class Ours:
             timeout_s=60,
         )
         seconds = perf_counter() - began
+        self.cpu[kind].append(thread_time() - began_cpu)
         if result.cache != kind or result.role != TOPICS[0]:
             sys.exit(f"a turn that was to be a {kind} was a {result.cache} of {result.role}")
         if kind == "miss":
@@ -158,6 +160,9 @@ async def measure(rounds: int) -> int:
             gc.collect()
             gc.freeze()
             await take(rounds, ours, peers, took, steps)
+    for kind in KINDS:
+        p50 = statistics.median(ours["memory"].cpu[kind])
+        print(f"CPU of the loop's thread, store in memory, {kind}: p50 {p50 * 1e6:.0f} us")
     print(f"\nseed {SEED}, {rounds} rounds, {N_TURNS} turns before, {N_CACHED} cached answers, {len(TOPICS)} roles")
     return show(took, steps, list(ours), list(peers))
 

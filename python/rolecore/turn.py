@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -212,7 +212,7 @@ class TurnHandler:
         if cache is None or decision is None or not _may_reuse(turn, role, decision):
             return self._fit(turn, role)
         turn.cache = "miss"
-        turn.scope = rules.key_prefix(turn.session.tenant) + quote(role.name, safe="")
+        turn.scope = _scope(turn.session.tenant, role.name)
         model_id = cache.embedder.model_id
         if cache.gate is not default_gate or model_id != self._router.embedder.model_id:
             return await _look_up(cache, turn) or self._fit(turn, role)
@@ -297,6 +297,12 @@ async def _handle(session: RoleSession, message: Message) -> TurnResult:
 @cache
 def _default_context() -> ContextBudget:
     return ContextBudget()
+
+
+@lru_cache(1024)
+def _scope(tenant: str, role: str) -> str:
+    """Return the cache's tenant for one of ours and a role, never the same for two."""
+    return rules.key_prefix(tenant) + quote(role, safe="")
 
 
 def _may_reuse(turn: Turn, role: Role, decision: Decision) -> bool:
