@@ -1,6 +1,6 @@
 # `make help` lists what there is. Needs make, a POSIX shell, cargo, a C linker and Python; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-extras test-servers bench bench-tokens bench-cache bench-codec bench-stores bench-turns check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
+.PHONY: help demo test test-fast test-extras test-servers bench bench-tokens bench-cache bench-codec bench-stores bench-router bench-turns check-tokens gate false-hits eval eval-stress eval-ablation soak soak-cache soak-index asan test-arm notebook fuzz wheel lint stubs fbs clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python

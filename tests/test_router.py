@@ -338,6 +338,8 @@ def test_route_refuses_bad_statistics_and_loses_nothing(value: float, clock: Clo
         ({"policy": "best"}, 'policy is "best"; it must be "adaptive" or "softmax" or "shortest_queue"'),
         ({"threshold": math.nan}, "threshold is nan"),
         ({"threshold": "0.5"}, "threshold is of type str"),
+        ({"threshold": 10**5000}, "threshold is beyond 64 bits"),
+        ({"seed": 10**5000}, "seed is beyond 64 bits"),
         ({"margin": -0.1}, "margin is -0.1"),
         ({"hold": -0.1}, "hold is -0.1"),
         ({"seed": -1}, "seed is -1"),
@@ -360,6 +362,10 @@ def test_router_refuses_bad_roles_and_rows(clock: Clock) -> None:
         Router([Role("a"), Role("b"), Role("a")], embedder=embedder)
     with pytest.raises(RoleNotFound, match="no role is named 'c'"):
         Router([Role("a")], embedder=embedder, fallback="c")
+    with pytest.raises(ArgumentError, match="roles is of type NoneType"):
+        Router(None, embedder=embedder)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="embedder is of type str"):
+        Router([Role("a")], embedder="hashing")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"roles\[1\] is of type str"):
         Router([Role("a"), "b"], embedder=embedder)  # type: ignore[list-item]
     with pytest.raises(ArgumentError, match="nothing that can be seen"):
@@ -369,6 +375,11 @@ def test_router_refuses_bad_roles_and_rows(clock: Clock) -> None:
         router.route("q", last_role="x")
     with pytest.raises(RoleNotFound):
         router.call("x")
+    for bad_role in (None, 3, ["r0"]):
+        with pytest.raises(ArgumentError, match="the role is of type"):
+            router.call(bad_role)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="role_stats is of type"):
+            router.compute_weights("q", bad_role)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"vector has 2 numbers; it must be float32, shape \(3,\)"):
         router.route("q", vector=[1, 0])
     with pytest.raises(ArgumentError, match="all zeros"):
@@ -382,6 +393,13 @@ def test_router_refuses_bad_roles_and_rows(clock: Clock) -> None:
     router.embedder.rows["q"] = (1, 0, 0, 0)  # type: ignore[attr-defined]
     with pytest.raises(ArgumentError, match="it must be float32"):
         router.route("q")
+
+
+def test_route_with_statistics_at_their_limits_still_explains_itself(clock: Clock) -> None:
+    router = replicas(2, clock)
+    for at in range(10):
+        router._live.numbers[at] = 1e18 if at < 2 or at >= 4 else 0.0
+    assert all(math.isfinite(weight) for weight in router.route("q").weights.values())
 
 
 def test_route_reads_all_of_a_long_query_and_embeds_its_ends(clock: Clock) -> None:

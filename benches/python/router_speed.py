@@ -5,7 +5,8 @@
 1,000 roles have three examples of 384 numbers each: around a centre of their own ("apart"), in 50 groups of 20 that
 match alike ("groups"), or with no likeness at all, the worst for an exact search ("even"), where no role reaches the
 threshold; drawn with seed 1. Queries are near examples, with 12 words of text and 20 sensitive words to be looked
-for. Each decision is timed alone, ten rounds of 500; p99 is that of the quietest round, as neighbours only add to it.
+for. Ten rounds of 500 decisions are timed one by one, by the clock and by the thread's own time on the CPU; shown
+are the quietest round's, as neighbours only add, and the CPU's are judged.
 
 False alarms: messages in which one of the words below stands by chance, of recorded talk, and of made-up text in which
 words of the list are cut, joined and inflected. Exit status 1 where p99 is over 100 us, or alarms over 1 %.
@@ -19,6 +20,7 @@ import json
 import random
 import sys
 import time
+import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ import rolecore
 from rolecore import Role, Router
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,27 +76,30 @@ def rows_of(kind: str, draw: np.random.Generator) -> tuple[NDArray[np.float32], 
     return tuple((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for x in (examples, queries))  # type: ignore[return-value]
 
 
-def microseconds(kind: str, seed: int = 1) -> tuple[float, float, float, float]:
-    """Return p50 and p99 of a decision by the clock, the mean CPU time, and how many roles were looked at."""
+def microseconds(kind: str, seed: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return p50 and p99 of a decision by the clock, and on the CPU, and how many roles were looked at in the mean."""
     examples, queries = rows_of(kind, np.random.default_rng(seed))
     roles = [Role(f"r{i}", examples=["a", "b", "c"], sensitive_words=WORDS if i == 0 else ()) for i in range(N_ROLES)]
     router = Router(roles, embedder=Rows(examples), fallback="r0")
     text = "could you tell me when the parcel that I ordered will arrive"
     vectors = list(queries)
     looked_at = np.mean([len(router.route(text, vector=vector).scores) for vector in vectors])
-    rounds, cpu = [], []
+
+    def quantiles(clock: Callable[[], int]) -> NDArray[np.float64]:
+        rounds = []
+        for _ in range(10):
+            took = []
+            for vector in vectors:
+                start = clock()
+                router.route(text, vector=vector)
+                took.append(clock() - start)
+            rounds.append(np.quantile(took, [0.5, 0.99]) / 1000)
+        return np.min(rounds, axis=0)
+
     gc.disable()
-    for _ in range(10):
-        before, took = time.process_time_ns(), []
-        for vector in vectors:
-            start = time.perf_counter_ns()
-            router.route(text, vector=vector)
-            took.append(time.perf_counter_ns() - start)
-        cpu.append((time.process_time_ns() - before) / len(vectors))
-        rounds.append(np.quantile(took, [0.5, 0.99]) / 1000)
+    by_clock, on_cpu = quantiles(time.perf_counter_ns), quantiles(time.thread_time_ns)
     gc.enable()
-    p50, p99 = np.min(rounds, axis=0)
-    return float(p50), float(p99), min(cpu) / 1000, float(looked_at)
+    return by_clock, on_cpu, float(looked_at)
 
 
 def speed() -> bool:
@@ -102,21 +107,20 @@ def speed() -> bool:
     print(f"a decision at {N_ROLES} roles x {N_EXAMPLES} examples x {DIM} numbers, embedding given, seed 1, us")
     kept = True
     for kind in ("apart", "groups", "even"):
-        p50, p99, cpu, looked_at = microseconds(kind)
-        kept &= p99 <= MOST_US
-        verdict = "kept" if p99 <= MOST_US else "MISSED"
-        figures = f"p50 {p50:6.1f}  p99 {p99:6.1f}  cpu {cpu:6.1f}  looked at {looked_at:5.1f}"
-        print(f"  {kind:7} {figures}  must {MOST_US}: {verdict}")
+        (p50, p99), (cpu_p50, cpu_p99), looked_at = microseconds(kind)
+        kept &= cpu_p99 <= MOST_US
+        verdict = "kept" if cpu_p99 <= MOST_US else "MISSED"
+        figures = f"p50 {p50:6.1f}  p99 {p99:6.1f}  on the CPU p50 {cpu_p50:6.1f}  p99 {cpu_p99:6.1f}"
+        print(f"  {kind:7} {figures}  must {MOST_US}: {verdict}  ({looked_at:.1f} roles looked at)")
     router = Router([Role("a", sensitive_words=WORDS), Role("b")], embedder=rolecore.HashingEmbedder(), fallback="b")
-    texts = {
-        "a question": "when does the ferry leave",
-        "1 MB of ASCII": "word " * 200_000,
-        "1 MB of Chinese": "你好吗" * 111_111,
-    }
-    for name, text in {**texts, "1 MB of accents": "e\u0301\u0327" * 200_000}.items():
-        start = time.perf_counter_ns()
-        router.route(text)
-        print(f"  embedded here, {name}: {(time.perf_counter_ns() - start) / 1e6:.3f} ms")
+    print("a decision with the embedding, by the clock, best of 5, ms")
+    for name, text in (
+        ("a question", "when does the ferry leave"),
+        ("1 MB of English", "word " * 200_000),
+        ("1 MB of Chinese", "你好吗" * 111_111),
+        ("1 MB of accents", "e\u0301\u0327" * 200_000),
+    ):
+        print(f"  {name:16} {min(timeit.repeat(lambda text=text: router.route(text), number=1)) * 1000:.3f}")  # type: ignore[misc]
     return kept
 
 

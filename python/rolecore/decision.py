@@ -98,7 +98,7 @@ class Decision:
         if not scores:
             return {self.role.name: 1.0}
         free = {name: score.weight for name, score in scores.items() if not score.is_blocked}
-        total = sum(free.values())
+        total = sum(free.values()) or 1.0
         shares = softmax(free) if self._policy == "softmax" else {name: free[name] / total for name in free}
         return dict.fromkeys(scores, 0.0) | shares
 

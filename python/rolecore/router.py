@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Iterable, Mapping
 from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +21,7 @@ from rolecore.role_calls import LiveStatistics
 from rolecore.roles import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -177,6 +178,9 @@ class Router:
 
         Cost: O(examples x dim); one call of the core.
         """
+        if not isinstance(role_stats, Mapping):
+            msg = f"role_stats is of type {type(role_stats).__name__}; it must map names of roles to statistics"
+            raise ArgumentError(msg)
         indices = {name: self._at(name) for name in role_stats}
         stats = {name: _stats(name, given) for name, given in role_stats.items()}
         sensitive = self._core.sensitive(query)
@@ -199,7 +203,7 @@ class Router:
         Raises:
             RoleNotFound: there is no such role. On entering, CircuitOpen: its breaker is open.
         """
-        return self._live.call(self._at(_name_of(role)))
+        return self._live.call(self._at(role))
 
     async def hedged(self, decision: Decision, send: Callable[[Role], Awaitable[T]]) -> T:
         """Return what `send` answers for the decision's role, or for its second if that is sooner.
@@ -237,14 +241,14 @@ class Router:
 
     def open(self, role: Role | str) -> None:
         """Let a role take turns, which all may at first."""
-        self._live.close(self._at(_name_of(role)), is_closed=False)
+        self._live.close(self._at(role), is_closed=False)
 
     def close(self, role: Role | str) -> None:
         """Let a role take no turns, as when its permission was revoked: `route` is as if it were not there.
 
         Sensitive words go to their role all the same.
         """
-        self._live.close(self._at(_name_of(role)), is_closed=True)
+        self._live.close(self._at(role), is_closed=True)
 
     def embed(self, query: str) -> NDArray[np.float32]:
         """Return a query's unit row, float32, shape (dim,)."""
@@ -257,7 +261,8 @@ class Router:
         row: NDArray[np.float32] = unit_rows_of(self.embedder, [query])[0]
         return row
 
-    def _at(self, name: str) -> int:
+    def _at(self, role: Role | str) -> int:
+        name = _name_of(role)
         index = self._index_of.get(name)
         if index is None:
             msg = f"no role is named {name!r}; there are {len(self._roles)}, see router.roles"
@@ -296,6 +301,9 @@ def _prototypes(roles: Sequence[Role], embedder: Embedder) -> tuple[NDArray[np.f
     """
     import numpy as np
 
+    if not callable(getattr(embedder, "embed", None)):
+        msg = f"embedder is of type {type(embedder).__name__}; it must have embed(texts)"
+        raise ArgumentError(msg)
     texts, counts = [], []
     for role in roles:
         examples = [text for text in role.examples if text.strip()]
@@ -314,6 +322,9 @@ def _prototypes(roles: Sequence[Role], embedder: Embedder) -> tuple[NDArray[np.f
 
 
 def _read_roles(given: Iterable[Role]) -> list[Role]:
+    if not isinstance(given, Iterable):
+        msg = f"roles is of type {type(given).__name__}; it must be an iterable of roles"
+        raise ArgumentError(msg)
     roles = list(given)
     if not roles:
         msg = "there are no roles; give at least one"
@@ -331,24 +342,33 @@ def _read_roles(given: Iterable[Role]) -> list[Role]:
 
 
 def _name_of(role: Role | str) -> str:
-    return role if isinstance(role, str) else role.name
+    name = role.name if isinstance(role, Role) else role
+    if not isinstance(name, str):
+        msg = f"the role is of type {type(name).__name__}; it must be a Role or the name of one"
+        raise ArgumentError(msg)
+    return name
 
 
 def _number(value: Any, name: str, least: float, most: float) -> float:  # noqa: ANN401  any argument
     is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not least <= float(value) <= most:
-        shown = value if is_number else f"of type {type(value).__name__}"
-        msg = f"{name} is {shown}; it must be a number from {least:g} to {most:g}"
+    if not is_number or not least <= value <= most:
+        msg = f"{name} is {_shown(value, is_number=is_number)}; it must be a number from {least:g} to {most:g}"
         raise ArgumentError(msg)
     return float(value)
 
 
+def _shown(value: Any, *, is_number: bool) -> str:  # noqa: ANN401  any argument
+    if not is_number:
+        return f"of type {type(value).__name__}"
+    return str(value) if not 2**64 < abs(value) < math.inf else "beyond 64 bits"
+
+
 def _read_seed(seed: Any) -> int:  # noqa: ANN401  any argument
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64:
-        shown = seed if isinstance(seed, int) else f"of type {type(seed).__name__}"
-        msg = f"seed is {shown}; it must be an int from 0 to 2**64 - 1"
+    is_number = isinstance(seed, int) and not isinstance(seed, bool)
+    if not is_number or not 0 <= seed < 2**64:
+        msg = f"seed is {_shown(seed, is_number=is_number)}; it must be an int from 0 to 2**64 - 1"
         raise ArgumentError(msg)
-    return seed
+    return int(seed)
 
 
 def _stats(name: str, given: Mapping[str, float]) -> tuple[float, float]:

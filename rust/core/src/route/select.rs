@@ -69,6 +69,9 @@ pub struct Candidate {
 /// Chosen on servers, loads and seeds other than those of the report: `router_simulation.py --tune`.
 const PRIOR: f64 = 2.0;
 
+/// Most of anything that is counted or timed: so that no sum overflows.
+const MOST: f64 = 1e18;
+
 /// A queue of so many has no weight in [`Policy::Softmax`].
 const FULL_QUEUE: f64 = 10.0;
 
@@ -90,9 +93,9 @@ pub(super) fn weigh(
     for candidate in &mut *candidates {
         let role = candidate.role;
         let get = |field, most| read(live, field, role, most);
-        candidate.queue = get(Field::Queue, f64::MAX)?;
+        candidate.queue = get(Field::Queue, MOST)?;
         let [busy, answers, failures] =
-            [get(Field::Busy, f64::MAX)?, get(Field::Answers, f64::MAX)?, get(Field::Failures, f64::MAX)?];
+            [get(Field::Busy, MOST)?, get(Field::Answers, MOST)?, get(Field::Failures, MOST)?];
         let fade = ((instant(live, Field::At, role)? - now) / time_constant_s).min(0.0).exp();
         let at_work = if candidate.queue > 0.0 { (now - instant(live, Field::Since, role)?).max(0.0) } else { 0.0 };
         let blocked = get(Field::Blocked, f64::INFINITY)?;
@@ -104,7 +107,7 @@ pub(super) fn weigh(
     }
     let mean = if all_answers > 0.0 && all_busy > 0.0 { all_busy / all_answers } else { 1.0 };
     for (candidate, (busy, answers)) in candidates.iter_mut().zip(paces) {
-        candidate.seconds = (PRIOR * mean + busy) / (PRIOR + answers);
+        candidate.seconds = ((PRIOR * mean + busy) / (PRIOR + answers)).max(f64::MIN_POSITIVE);
         candidate.weight = match policy {
             Policy::Adaptive => candidate.success / ((candidate.queue + 1.0) * candidate.seconds),
             Policy::ShortestQueue => 1.0 / (candidate.queue + 1.0),
@@ -126,7 +129,7 @@ fn read(live: &impl Live, field: Field, role: usize, most: f64) -> Result<f64> {
 /// A statistic that is a time by the clock.
 fn instant(live: &impl Live, field: Field, role: usize) -> Result<f64> {
     let value = live.get(field, role);
-    if value.is_finite() { Ok(value) } else { Err(wrong(field, role, value)) }
+    if value.abs() <= MOST { Ok(value) } else { Err(wrong(field, role, value)) }
 }
 
 fn wrong(field: Field, role: usize, value: f64) -> Error {
@@ -140,7 +143,7 @@ fn wrong(field: Field, role: usize, value: f64) -> Error {
         Field::Blocked => "time until which it is blocked",
         Field::Closed => "closedness",
     };
-    Error::Argument(format!("the {name} of role {role} is {value}; it must be a finite number from 0"))
+    Error::Argument(format!("the {name} of role {role} is {value}; it must be a number from 0 to 1e18"))
 }
 
 /// The two best candidates that are not blocked, by weight, then similarity, then chance. `chance` returns a number from 0 up to 1.

@@ -84,8 +84,9 @@ fn the_last_role_stays_until_another_is_better_by_enough() {
 #[test]
 fn statistics_that_are_none_are_refused_by_name() {
     for (field, value, why) in [
-        (Field::Queue, f64::NAN, "the queue length of role 1 is NaN; it must be a finite number from 0"),
+        (Field::Queue, f64::NAN, "the queue length of role 1 is NaN; it must be a number from 0 to 1e18"),
         (Field::Queue, -1.0, "the queue length of role 1 is -1"),
+        (Field::Queue, 1e19, "the queue length of role 1 is 10000000000000000000"),
         (Field::Answers, f64::INFINITY, "the count of answers of role 1 is inf"),
         (Field::At, f64::NAN, "the time of the last call of role 1 is NaN"),
         (Field::Blocked, f64::NAN, "the time until which it is blocked of role 1 is NaN"),
@@ -94,5 +95,21 @@ fn statistics_that_are_none_are_refused_by_name() {
         table.set(field, 1, value);
         let error = axes(3, rules()).choose(&[0.0, 1.0, 0.0], None, &table, 0.0).unwrap_err();
         assert!(error.to_string().starts_with(why), "{error}");
+    }
+}
+
+#[test]
+fn statistics_at_their_limits_give_weights() {
+    let mut table = Table::new(3);
+    for field in [Field::Queue, Field::Busy, Field::Answers, Field::Failures] {
+        for value in [0.0, f64::MIN_POSITIVE / 4.0, 1e18] {
+            for policy in [Policy::Adaptive, Policy::Softmax, Policy::ShortestQueue] {
+                table.set(field, 1, value);
+                let decision = axes(3, Rules { policy, ..rules() }).choose(&[0.0, 1.0, 0.0], None, &table, 0.0);
+                let decision = decision.unwrap();
+                assert_eq!(decision.role, Some(1));
+                assert!(decision.candidates[0].weight.is_finite(), "{field:?} {value}");
+            }
+        }
     }
 }
