@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,12 @@ CALL: dict[str, Any] = {
     "function": {"name": "find", "arguments": '{"order": "A-1042"}'},
 }
 HELLO = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}]}
+
+
+def n_sockets_to(port: int) -> int:
+    """Connections to a port of this machine that their client has not closed."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_talk import SECRET, agent, until
+from agent_talk import SECRET, agent, n_sockets_to, until
 from raw_server import RawServer, reply, stream
 from stalling_proxy import Fault, StallingProxy
 
@@ -61,12 +60,6 @@ async def ask(one: rolecore.OpenAIAgent, *, streamed: bool) -> Completion:
     assert answer.completion is not None
     assert "".join(pieces) == answer.completion.text
     return answer.completion
-
-
-def n_sockets_to(port: int) -> int:
-    """Connections to a port of this machine that their client has not closed."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
 async def outcome(one: rolecore.OpenAIAgent, *, streamed: bool, deadline_s: float = DEADLINE_S) -> tuple[Any, float]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Self
 
 import pytest
-from agent_talk import HELLO, SECRET, Ledger, agent, fails, run, told, until
+from agent_talk import HELLO, SECRET, Ledger, agent, fails, n_sockets_to, run, told, until
 from raw_server import RawServer, reply
 
 import rolecore
@@ -321,25 +321,31 @@ def test_agent_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.Mon
     run(main)
 
 
-def test_agent_of_an_endpoint_that_does_not_read_lets_go_at_the_deadline() -> None:
+def test_agent_that_is_cancelled_while_it_sends_lets_go_at_once() -> None:
     async def main() -> None:
-        gone = asyncio.Event()
+        begun, is_over, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await until(lambda: one_is_over)
+            await reader.readexactly(1)
+            begun.set()
+            await is_over.wait()
             with suppress(OSError):
                 while await reader.read(1 << 20):
                     pass
             writer.close()
             gone.set()
 
-        one_is_over = False
         async with await asyncio.start_server(deaf, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-            async with OpenAIAgent(base_url=url, model="m") as one:
-                with rolecore.deadline(0.5), pytest.raises(DeadlineExceeded):
-                    await one.ainvoke("x" * (8 << 20))
-                one_is_over = True
+            port = server.sockets[0].getsockname()[1]
+            async with OpenAIAgent(base_url=f"http://127.0.0.1:{port}/v1", model="m") as one:
+                task = asyncio.create_task(one.ainvoke("x" * (8 << 20)))
+                await begun.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                # Megabytes are still to be sent, to one who reads nothing.
+                await until(lambda: n_sockets_to(port) == 0)
+                is_over.set()
                 await gone.wait()
 
     run(main)
