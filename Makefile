@@ -99,7 +99,7 @@ bench-router: .venv/.built ## which role a router chooses: its speed, its false 
 	@$(PY) benches/python/router_simulation.py
 
 .PHONY: bench-limits
-bench-limits: .venv/.built .venv/.group-servers ## whether 4 processes on one Redis keep to a limit, and what they leave of it unused; 5 minutes
+bench-limits: .venv/.built .venv/.group-servers ## whether 4 processes on one Redis keep to a limit, and what they leave of it unused; 7 minutes
 	@$(PY) benches/python/limits_shared.py
 
 check-tokens: .venv-bench/.made ## compare all token ids with tiktoken's and tokenizers' on N=1000000 odd strings and more; 5 minutes

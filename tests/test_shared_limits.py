@@ -350,6 +350,22 @@ def test_silent_redis_ends_a_call_at_its_deadline() -> None:
         run(test, requests_per_minute=10)
 
 
+def test_wait_goes_on_when_redis_is_started_anew() -> None:
+    with running(RedisServer, "--appendonly", "no") as server:
+
+        async def test(fleet: Fleet) -> None:
+            limiter = fleet.open(server.url)
+            await limiter.acquire(100)
+            waiting = [asyncio.create_task(limiter.acquire(50)) for _ in range(2)]
+            await asyncio.sleep(0)
+            server.kill()
+            server.start()
+            # It kept no file: all of the limit is free again.
+            await asyncio.gather(*waiting)
+
+        run(test, tokens_per_minute=100)
+
+
 def test_limiter_of_another_loop_says_so() -> None:
     async def test(fleet: Fleet) -> None:
         limiter = fleet.open()
