@@ -19,8 +19,8 @@ import rolecore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rolecore.role_directory import RoleDraft
-    from rolecore.role_events import RoleEvent
+    from rolecore.roles.directory import RoleDraft
+    from rolecore.roles.events import RoleEvent
 
 BOSS = rolecore.Principal("boss", is_admin=True)
 

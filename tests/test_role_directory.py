@@ -9,16 +9,16 @@ import pytest
 from test_roles import ANN, BOB, Clock, facts
 
 import rolecore
-from rolecore import role_events
-from rolecore.role_directory import MAX_EVENTS
-from rolecore.role_log import START, RoleLog
+from rolecore.roles import events as role_events
+from rolecore.roles.directory import MAX_EVENTS
+from rolecore.roles.log import START, RoleLog
 from rolecore.stores.memory import MemoryStore
 from rolecore.testing import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from rolecore.role_directory import RoleDraft
+    from rolecore.roles.directory import RoleDraft
 
 TENANT = "rolecore.roles:"
 

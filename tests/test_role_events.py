@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rolecore
-from rolecore import role_events
-from rolecore.roles import Role, replay
+from rolecore.roles import events as role_events
+from rolecore.roles.role import Role, replay
 
 GRANTED = role_events.RolePermissionGranted(role="clerk", sequence=2, at=0.5, by="ann", permission="read")
 CREATED = Role("clerk").events[0]

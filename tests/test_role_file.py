@@ -10,7 +10,7 @@ import pytest
 from rolecore import chat_cli
 from rolecore.adapters.agent import AIAgent
 from rolecore.errors import ArgumentError
-from rolecore.role_file import read_roles
+from rolecore.roles.file import read_roles
 
 
 class Echo(AIAgent):

@@ -9,8 +9,8 @@ from test_role_directory import TENANT, Store, all_facts, granting, run
 from test_roles import BOB
 
 import rolecore
-from rolecore import role_events
-from rolecore.role_log import BIG_CHANGE, SEGMENT
+from rolecore.roles import events as role_events
+from rolecore.roles.log import BIG_CHANGE, SEGMENT
 
 CREATED = rolecore.Role("clerk").events[0]
 CHANGE: dict[str, Any] = {"events": [], "is_last": False}

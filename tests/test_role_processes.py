@@ -16,11 +16,11 @@ from servers import NEEDS_POSTGRES, NEEDS_REDIS, POSTGRES_URL, REDIS_URL, until
 from test_roles import facts
 
 import rolecore
-from rolecore.role_events import RolePermissionGranted
-from rolecore.role_log import SEGMENT, START, RoleLog
+from rolecore.roles.events import RolePermissionGranted
+from rolecore.roles.log import SEGMENT, START, RoleLog
 
 if TYPE_CHECKING:
-    from rolecore.role_events import RoleEvent
+    from rolecore.roles.events import RoleEvent
 
 PROCESS = Path(__file__).parent / "role_process.py"
 N_WRITERS = 3

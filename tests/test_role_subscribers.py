@@ -10,10 +10,10 @@ import pytest
 from test_role_directory import TENANT, Store, granting, run
 
 import rolecore
-from rolecore.role_log import SEGMENT, START, Place, RoleLog
+from rolecore.roles.log import SEGMENT, START, Place, RoleLog
 
 if TYPE_CHECKING:
-    from rolecore.role_events import RoleEvent
+    from rolecore.roles.events import RoleEvent
 
 
 class Heard:

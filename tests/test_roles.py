@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rolecore
-from rolecore import role_events
-from rolecore.role_arguments import MAX_USERS
-from rolecore.role_decisions import MAX_ANCESTORS, MAX_PENDING
-from rolecore.roles import TAKE_TURN, Role, replay
+from rolecore.roles import events as role_events
+from rolecore.roles.arguments import MAX_USERS
+from rolecore.roles.decisions import MAX_ANCESTORS, MAX_PENDING
+from rolecore.roles.role import TAKE_TURN, Role, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from test_roles import BOB, facts
 
 import rolecore
-from rolecore.roles import MAX_TEXT, Role
+from rolecore.roles.role import MAX_TEXT, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from test_roles import Clock, facts
 
-from rolecore import role_events
 from rolecore.errors import ArgumentError, PolicyDenied
-from rolecore.roles import TAKE_TURN, Principal, Role, replay
+from rolecore.roles import events as role_events
+from rolecore.roles.role import TAKE_TURN, Principal, Role, replay
 
 NAMES = ("a", "b", "c", "d", "e")
 SENSITIVE = {"a": {"pay"}, "b": {"pay", "sign"}, "c": set(), "d": {"read"}, "e": set()}

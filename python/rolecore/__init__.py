@@ -78,9 +78,9 @@ if TYPE_CHECKING:
     from rolecore.index import VectorIndex as VectorIndex
     from rolecore.memory import Memory as Memory
     from rolecore.memory import MemoryProbe as MemoryProbe
-    from rolecore.role_arguments import Principal as Principal
-    from rolecore.role_directory import RoleDirectory as RoleDirectory
-    from rolecore.roles import Role as Role
+    from rolecore.roles.arguments import Principal as Principal
+    from rolecore.roles.directory import RoleDirectory as RoleDirectory
+    from rolecore.roles.role import Role as Role
     from rolecore.router import Router as Router
     from rolecore.sessions.actor import RoleActor as RoleActor
     from rolecore.sessions.session import RoleSession as RoleSession
@@ -190,9 +190,9 @@ _HOME = {
     "RoleNotFound": "errors",
     "Decision": "decision",
     "Router": "router",
-    "Principal": "role_arguments",
-    "Role": "roles",
-    "RoleDirectory": "role_directory",
+    "Principal": "roles.arguments",
+    "Role": "roles.role",
+    "RoleDirectory": "roles.directory",
     "AgentCall": "trace",
     "CallFigures": "trace",
     "CallStats": "trace",

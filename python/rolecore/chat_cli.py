@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rolecore.adapters.agent import AIAgent
-    from rolecore.roles import Role
+    from rolecore.roles.role import Role
     from rolecore.sessions.session import RoleSession
     from rolecore.turn_result import TurnResult
 
@@ -77,7 +77,7 @@ def _chat(args: argparse.Namespace) -> int:
     import asyncio
 
     from rolecore import HashingEmbedder, RoleSession, SemanticCache, VectorCache, open_store
-    from rolecore.role_file import read_roles
+    from rolecore.roles.file import read_roles
     from rolecore.router import Router
     from rolecore.turn import run_turn
 

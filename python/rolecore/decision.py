@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from rolecore._core import Routed
-    from rolecore.roles import Role
+    from rolecore.roles.role import Role
 
 
 class Score(NamedTuple):

@@ -18,7 +18,7 @@ from rolecore.cache import unit_rows_of
 from rolecore.decision import Decision, softmax
 from rolecore.errors import ArgumentError, CircuitOpen, RoleNotFound
 from rolecore.role_calls import LiveStatistics
-from rolecore.roles import Role
+from rolecore.roles.role import Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -25,7 +25,7 @@ from rolecore.turn_result import Turn, TurnResult
 if TYPE_CHECKING:
     from rolecore.adapters.agent import Message
     from rolecore.decision import Decision
-    from rolecore.roles import Role
+    from rolecore.roles.role import Role
     from rolecore.router import Router
     from rolecore.sessions.session import RoleSession
     from rolecore.stores.protocol import SessionStore

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rolecore.adapters.agent import Completion, Message, Usage
     from rolecore.decision import Decision
-    from rolecore.roles import Role
+    from rolecore.roles.role import Role
     from rolecore.sessions.session import RoleSession
 
 # Longer questions are never reused: a router embeds no more of a text.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from rolecore import role_events as events
 from rolecore.errors import ArgumentError, RoleNotFound
-from rolecore.role_arguments import MAX_NAME
+from rolecore.roles import events
+from rolecore.roles.arguments import MAX_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -143,9 +143,7 @@ class RoleState:
             case events.ApprovalGranted() | events.ApprovalRejected():
                 self.pending.pop(event.request_id, None)
             case _:
-                msg = (
-                    f"an event is of type {type(event).__name__}; it must be one of role_events, the first RoleCreated"
-                )
+                msg = f"an event is of type {type(event).__name__}; it must be one of roles.events, RoleCreated first"
                 raise ArgumentError(msg)
 
     def _prune(self, now: float) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rolecore.errors import CodecError
-from rolecore.role_arguments import MAX_NAME
+from rolecore.roles.arguments import MAX_NAME
 
 FORM = 1
 
@@ -156,7 +156,7 @@ def encode(event: RoleEvent) -> dict[str, Any]:
     """Return an event as a dict that JSON can hold.
 
     Example:
-        >>> from rolecore import role_events
+        >>> from rolecore.roles import events as role_events
         >>> event = role_events.RolePermissionGranted(role="clerk", sequence=2, at=0.0, by="ann", permission="refund")
         >>> role_events.encode(event)["kind"]
         'RolePermissionGranted'

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecore import deadlines
 from rolecore.errors import ArgumentError, RoleNotFound, SessionConflict, StoreError
-from rolecore.role_arguments import read_name
-from rolecore.role_log import START, Place, RoleLog
-from rolecore.role_state import not_found
-from rolecore.role_subscriber import RoleSubscriber
-from rolecore.roles import Role, note, read_agent
+from rolecore.roles.arguments import read_name
+from rolecore.roles.log import START, Place, RoleLog
+from rolecore.roles.role import Role, note, read_agent
+from rolecore.roles.state import not_found
+from rolecore.roles.subscriber import RoleSubscriber
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from rolecore.adapters.agent import AIAgent
-    from rolecore.role_events import RoleEvent
-    from rolecore.role_state import RoleState
+    from rolecore.roles.events import RoleEvent
+    from rolecore.roles.state import RoleState
     from rolecore.stores.protocol import SessionStore
 
 T = TypeVar("T")

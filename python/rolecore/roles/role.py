@@ -9,10 +9,10 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from rolecore import role_events
 from rolecore.adapters.agent import AIAgent
 from rolecore.errors import ArgumentError, PolicyDenied
-from rolecore.role_arguments import (
+from rolecore.roles import events as role_events
+from rolecore.roles.arguments import (
     Principal,
     read_flag,
     read_name,
@@ -22,8 +22,8 @@ from rolecore.role_arguments import (
     read_text,
     read_texts,
 )
-from rolecore.role_decisions import RoleDecisions
-from rolecore.role_state import TAKE_TURN, RoleState, not_found
+from rolecore.roles.decisions import RoleDecisions
+from rolecore.roles.state import TAKE_TURN, RoleState, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

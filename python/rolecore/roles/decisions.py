@@ -6,15 +6,16 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rolecore import deadlines, role_events
+from rolecore import deadlines
 from rolecore.errors import ArgumentError, PolicyDenied
-from rolecore.role_arguments import Principal, read_name, read_now, read_principal, read_users
+from rolecore.roles import events as role_events
+from rolecore.roles.arguments import Principal, read_name, read_now, read_principal, read_users
 from rolecore.stores import rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rolecore.role_state import RoleState
+    from rolecore.roles.state import RoleState
 
 E = TypeVar("E", bound=role_events.RoleEvent)
 

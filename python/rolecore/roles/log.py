@@ -12,8 +12,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rolecore import role_events
 from rolecore.errors import SessionNotFound, StoreError
+from rolecore.roles import events as role_events
 from rolecore.stores import rules
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolecore import chatfile
 from rolecore.errors import ArgumentError
-from rolecore.roles import Role
+from rolecore.roles.role import Role
 
 if TYPE_CHECKING:
     from rolecore.adapters.agent import AIAgent

@@ -9,13 +9,13 @@ import random
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from rolecore.role_log import START
+from rolecore.roles.log import START
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rolecore.role_events import RoleEvent
-    from rolecore.role_log import Place, RoleLog
+    from rolecore.roles.events import RoleEvent
+    from rolecore.roles.log import Place, RoleLog
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 30.0
