@@ -14,10 +14,13 @@ from rolecore import (
     Router,
     SemanticCache,
     TurnResult,
+    Usage,
     VectorCache,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rolecore import SessionStore
 
 
@@ -209,5 +212,69 @@ def test_gate_and_embedder_of_ones_own_are_used(store: SessionStore) -> None:
             )
             assert (again.cache, again.text) == ("exact", "answer 2")
         assert other.calls == 2
+
+    run(main())
+
+
+class Other:
+    """An embedder that is not the core's."""
+
+    dim, model_id = EMBEDDER.dim, "other"
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.error: Exception | None = None
+
+    def embed(self, texts: Sequence[str], /) -> Any:
+        self.texts += texts
+        if self.error is not None:
+            raise self.error
+        return EMBEDDER.embed(texts)
+
+
+def test_router_and_cache_of_one_embedder_embed_a_question_once(store: SessionStore) -> None:
+    other = Other()
+    role = Role("a", examples=["the ferry"], agent=Agent(), sensitive_words=["lawsuit"])
+    router, cache = Router([role], embedder=other), cache_of(other)
+
+    async def main() -> None:
+        async with store:
+            other.texts.clear()
+            for text, outcome in (("when?", "miss"), ("when?", "exact"), ("When ?", "semantic"), ("a lawsuit", "off")):
+                session = RoleSession("a")
+                result = await ask(text, session=session, router=router, store=store, cache=cache)
+                assert result.cache == outcome
+            assert other.texts == ["when?", "when?", "When ?"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(rolecore.APIConnectionError("down"), rolecore.APIConnectionError), (StopIteration(), RuntimeError)],
+)
+def test_failing_embedder_of_the_router_ends_the_turn_in_its_error(
+    error: Exception, raised: type[Exception], store: SessionStore
+) -> None:
+    other = Other()
+    router = Router([Role("a", examples=["the ferry"], agent=Agent())], embedder=other)
+    other.error = error
+
+    async def main() -> None:
+        async with store:
+            with pytest.raises(raised):
+                await ask("when?", session=RoleSession("a"), router=router, store=store, timeout_s=10)
+            assert await store.list() == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("usage", [Usage(-1, 2), Usage(1.5, 2), (None, "x")])  # type: ignore[arg-type]
+def test_usage_that_counts_nothing_loses_no_answer(usage: Any, store: SessionStore) -> None:
+    async def main() -> None:
+        async with store:
+            router, cache = router_of(Agent(usage=usage)), cache_of()
+            result = await ask("when?", session=RoleSession("refunds"), router=router, store=store, cache=cache)
+            assert (result.usage, result.cache, len(cache.cache)) == (None, "miss", 1)
 
     run(main())

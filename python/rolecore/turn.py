@@ -23,6 +23,9 @@ from rolecore.stores import rules
 from rolecore.turn_result import Turn, TurnResult
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rolecore.adapters.agent import Message
     from rolecore.decision import Decision
     from rolecore.roles.role import Role
@@ -198,8 +201,7 @@ class TurnHandler:
         if turn.message.get("role") == "tool" or not query.strip():
             role = router.roles[last_role or session.role_id]
         else:
-            # An embedder that is not the core's may take long.
-            vector = await asyncio.to_thread(router.embed, query) if router.needs_vector(query) else None
+            vector = await _embed(router, query) if router.needs_vector(query) else None
             turn.decision = router.route(query, vector=vector, last_role=last_role)
             role = turn.decision.role
         turn.role = role
@@ -317,6 +319,21 @@ def _is_whole(completion: Completion) -> bool:
     return said == {"role", "content"} and bool(completion.text) and completion.finish_reason in {"stop", None}
 
 
+async def _embed(router: Router, query: str) -> NDArray[np.float32]:
+    """Embed a query without holding the loop up: an embedder that is not the core's may take long."""
+
+    def embed() -> NDArray[np.float32] | Exception:
+        try:
+            return router.embed(query)
+        except Exception as error:  # noqa: BLE001  a thread's StopIteration would reach no event loop
+            return error
+
+    made = await asyncio.to_thread(embed)
+    if isinstance(made, Exception):
+        raise made
+    return made
+
+
 async def _look_up(cache: SemanticCache, turn: Turn) -> Request | None:
     """Look an answer up by a gate or an embedder that is not the core's, without holding the loop up."""
     try:
@@ -351,6 +368,9 @@ async def _complete(role: Role, asked: str | Message, messages: list[Message]) -
         except MessageError as error:
             msg = f"the agent's message is of no form that a chat API takes: {error}"
             raise AdapterError(msg) from error
+    usage = completion.usage
+    if usage is not None and not all(type(count) is int and count >= 0 for count in usage):
+        return completion._replace(usage=None)  # nobody has counted
     return completion
 
 
