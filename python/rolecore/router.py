@@ -284,7 +284,7 @@ class Router:
 
 
 async def _first_answer(tasks: set[asyncio.Task[T]]) -> T:
-    """Return the first answer; the first task's error when all have failed."""
+    """Return the first answer, or the last error when all have failed."""
     left = set(tasks)
     while True:
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)

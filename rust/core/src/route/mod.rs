@@ -87,13 +87,14 @@ impl Router {
         words: &[Vec<T>],
         rules: Rules,
     ) -> Result<Self> {
-        let n_rows: usize = counts.iter().sum();
-        if counts.is_empty() || dim == 0 || n_rows * dim != rows.len() || words.len() != counts.len() {
+        let n_rows = counts.iter().try_fold(0_usize, |sum, &count| sum.checked_add(count).filter(|_| count > 0));
+        let n_numbers = n_rows.and_then(|n_rows| n_rows.checked_mul(dim));
+        if rows.is_empty() || n_numbers != Some(rows.len()) || words.len() != counts.len() {
             return Err(Error::Argument(format!(
-                "{} roles have {n_rows} rows of {dim} numbers, and words of {} roles; {} numbers were given",
-                counts.len(),
+                "{} numbers and words of {} roles are not those of {} roles with rows of {dim} numbers",
+                rows.len(),
                 words.len(),
-                rows.len()
+                counts.len()
             )));
         }
         let mut index = FlatIndex::new(dim);

@@ -113,3 +113,22 @@ fn statistics_at_their_limits_give_weights() {
         }
     }
 }
+
+#[test]
+fn rows_that_are_not_those_of_the_roles_are_refused() {
+    let none = || vec![Vec::<&str>::new()];
+    for (dim, rows, counts) in [
+        (2, 2, &[][..]),
+        (2, 2, &[2]),
+        (0, 0, &[1]),
+        (2, 0, &[0]),
+        (2, 2, &[1, 0]),
+        (2, 2, &[usize::MAX, 2]),
+        (2, 2, &[usize::MAX / 2 + 2]),
+    ] {
+        let error = Router::new(dim, &vec![1.0; rows], counts, &none(), rules()).unwrap_err();
+        assert!(error.to_string().contains("are not those of"), "{error}");
+    }
+    let error = Router::new(2, &[0.0, f32::NAN], &[1], &none(), rules()).unwrap_err();
+    assert!(error.to_string().contains("NaN or infinite"), "{error}");
+}
