@@ -92,7 +92,7 @@ async def work(url: str, name: str, case: Case) -> tuple[list[Record], list[floa
                 try:
                     with rolecore.deadline(end + case.period_s - asked):
                         reservation = await limiter.acquire(estimate)
-                except rolecore.RateLimitError:
+                except (rolecore.RateLimitError, rolecore.DeadlineExceeded):
                     return
                 heard = time.monotonic()
                 await asyncio.sleep(case.period_s * SERVICE_SHARE * draw.random())

@@ -369,6 +369,8 @@ class RateLimiter:
         if self._fitting is place:
             self._fitting = place.after
         place.before.after, place.after.before = place.after, place.before
+        # Whoever holds it must not hold all that came after it.
+        place.before = place.after = self._end
         place.is_over = True
         self._fit()
 
