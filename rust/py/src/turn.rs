@@ -91,9 +91,11 @@ pub(crate) fn plan_turn<'py>(
     embedder: Option<&Bound<'py, PyAny>>,
     lookup: Option<Lookup<'py>>,
 ) -> PyResult<Plan<'py>> {
-    let next = parse(message, history.lock(py)?.objects.len())?;
+    // The lock is let go of before anything is made in Python: a collection may begin there, and looks into the history.
+    let n_before = history.lock(py)?.objects.len();
+    let next = parse(message, n_before)?;
     if !unread.is_empty() {
-        let parsed = parse_all(unread.as_any(), history.lock(py)?.objects.len())?;
+        let parsed = parse_all(unread.as_any(), n_before)?;
         let n = parsed.len();
         history.push_all(py, parsed, false)?;
         unread.del_slice(0, n)?;
@@ -187,14 +189,10 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Lookup<'py> {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let (cache, key, vector, least, tenant, model_id): (
-            Bound<'py, VectorCache>,
-            Bound<'py, PyAny>,
-            Bound<'py, PyAny>,
-            Bound<'py, PyAny>,
-            Bound<'py, PyAny>,
-            Bound<'py, PyAny>,
-        ) = given.extract()?;
+        type Any<'py> = Bound<'py, PyAny>;
+        type Given<'py> = (Bound<'py, VectorCache>, Any<'py>, Any<'py>, Any<'py>, Any<'py>, Any<'py>);
+
+        let (cache, key, vector, least, tenant, model_id): Given<'py> = given.extract()?;
         Ok(Self { cache, key, vector, threshold: threshold(&least)?, tenant, model_id })
     }
 }
