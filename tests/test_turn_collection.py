@@ -1,4 +1,4 @@
-"""The garbage collector may run at any allocation of a turn; it looks into histories, and must never find one locked."""
+"""The garbage collector may run at any allocation of a turn; it looks into histories, and never finds one locked."""
 
 from __future__ import annotations
 
