@@ -90,7 +90,7 @@ class StubbornActor(rolecore.RoleActor):
 
     __slots__ = ()
 
-    async def _turn(self, message: Message) -> Any:
+    async def _turn(self, message: Message | list[Message]) -> Any:
         try:
             return await super()._turn(message)
         except rolecore.StoreError:
@@ -102,7 +102,7 @@ class HurriedActor(rolecore.RoleActor):
 
     __slots__ = ()
 
-    async def _post(self, message: Message) -> asyncio.Future[Any]:
+    async def _post(self, message: Message | list[Message]) -> asyncio.Future[Any]:
         answer = await super()._post(message)
         self._next()
         return answer
@@ -113,7 +113,7 @@ class PatientActor(rolecore.RoleActor):
 
     __slots__ = ()
 
-    async def send(self, message: Message) -> Any:
+    async def send(self, message: Message | list[Message]) -> Any:
         answer = await self._post(message)
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(answer)

@@ -1334,7 +1334,7 @@ def open_snapshot(buffer: typing_extensions.Buffer, *, copy: bool | None = None)
 def plan_turn(
     history: History,
     unread: list[dict[str, typing.Any]],
-    message: dict[str, typing.Any],
+    messages: list[dict[str, typing.Any]],
     instructions: str,
     query: str,
     most_tokens: int,
@@ -1353,11 +1353,11 @@ def plan_turn(
     Args:
         history: what was said before.
         unread: messages that the history lacks; they are appended to it and taken out of this list, all or none.
-        message: the new message. It is not appended.
+        messages: the new message, or the results of all calls that wait and at most one message after them. They are not appended.
         instructions: what goes before all else, as a message of the role system; "" for none.
-        query: what the message is about; "" for nothing.
-        most_tokens: most tokens of the request, with the message and the instructions.
-        keep_last: newest turns that must stay, the message's counted.
+        query: what they are about; "" for nothing.
+        most_tokens: most tokens of the request, with the new messages and the instructions.
+        keep_last: newest turns that must stay, a new message of the user's counted.
         unit: as in `History.fit`.
         retain: whose ratio of `most_tokens` is the budget, unless what must stay needs more; None: all of it.
         reading: of memory, for `retain`: used and limit; None: there is no new one.
@@ -1366,9 +1366,9 @@ def plan_turn(
         lookup: None, or a cache, the question's key and vector, the threshold, the tenant and the model_id.
 
     Returns:
-        The answer that was found, as (stage, answer, cost of the entry), or None; the messages before the new one, which are none
-        with an answer; tokens of the request; tokens of history, message and instructions; how many messages of the history
-        are left out; the summary's text, or None; the budget.
+        The answer that was found, as (stage, answer, cost of the entry), or None; the messages before the last of the new ones, which
+        are none with an answer; tokens of the request; tokens of history, new messages and instructions; how many messages of the
+        history are left out; the summary's text, or None; the budget.
 
     Raises:
         MessageError, BudgetError, ArgumentError: as `History.fit`. CacheError: the look-up failed; the history has what was new.

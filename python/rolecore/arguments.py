@@ -35,6 +35,27 @@ def read_count(value: Any, name: str, least: int = 1) -> int:  # noqa: ANN401  a
     return number
 
 
+def read_message(message: Any) -> dict[str, Any] | list[dict[str, Any]]:  # noqa: ANN401  any argument
+    """Return what is sent in one turn: the message, or a list, a new one, of messages that belong together.
+
+    Raises:
+        ArgumentError: it is neither, or the list is empty.
+    """
+    if type(message) is dict:
+        return message
+    if not isinstance(message, list):
+        msg = f"message is of type {type(message).__name__}; it must be a dict or a list of dicts"
+        raise ArgumentError(msg)
+    if not message:
+        msg = "message is an empty list; it must hold one message or more"
+        raise ArgumentError(msg)
+    for i, item in enumerate(message):
+        if type(item) is not dict:
+            msg = f"message[{i}] is of type {type(item).__name__}; it must be a dict"
+            raise ArgumentError(msg)
+    return list(message)
+
+
 def read_texts(texts: Iterable[str]) -> list[str]:
     """Return the texts as a list, lone surrogates as U+FFFD.
 

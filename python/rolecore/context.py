@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from rolecore import deadlines
 from rolecore._core import History, RetainController, plan_turn
-from rolecore.arguments import read_count
+from rolecore.arguments import read_count, read_message
 from rolecore.cached_embedder import USAGE_LIMIT, CachedEmbedder
 from rolecore.errors import ArgumentError
 from rolecore.memory import MemoryProbe
@@ -86,13 +86,14 @@ class Lookup(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What goes to a model before the new message, or the answer that makes it needless.
+    """What goes to a model before the last new message, or the answer that makes it needless.
 
     Attributes:
         found: ("exact" or "semantic", the answer, what the hit saves), or None.
-        messages: the instructions and the window, OpenAI-style dicts; none where an answer was found.
-        tokens: of the messages and the new one, exact by the history's tokenizer; 0 where an answer was found.
-        whole_tokens: of the whole history, the instructions and the new message.
+        messages: the instructions, the window and all new messages but the last, OpenAI-style dicts; none where an
+            answer was found.
+        tokens: of the messages and the last new one, exact by the history's tokenizer; 0 where an answer was found.
+        whole_tokens: of the whole history, the instructions and the new messages.
         dropped: messages of the history of which nothing is kept.
         summary: what stands for messages that were left out while memory was short; None without one.
         budget_tokens: what the request was to have at most.
@@ -222,7 +223,7 @@ class ContextBudget:
     def fit(
         self,
         history: History,
-        message: dict[str, Any],
+        message: dict[str, Any] | list[dict[str, Any]],
         *,
         instructions: str = "",
         query: str = "",
@@ -230,13 +231,14 @@ class ContextBudget:
         unread: list[dict[str, Any]] | None = None,
         lookup: Lookup | None = None,
     ) -> Request:
-        """Return what goes to the model before `message`, which is not in the history yet.
+        """Return what goes to the model before `message`, or the last of them; they are not in the history yet.
 
         Args:
             history: what was said before.
-            message: what is asked now.
+            message: what is asked now; or a list: the results of all tool calls that wait, in any order, and at most
+                one message after them.
             instructions: a system prompt that goes first; "" for none.
-            query: what the message is about; "" to go by what is worth most.
+            query: what it is about; "" to go by what is worth most.
             embedder: this session's, from `new_embedder`.
             unread: messages that the history lacks; they are appended, and taken out of the list.
             lookup: where to look for an answer first.
@@ -245,18 +247,20 @@ class ContextBudget:
             BudgetError: what must stay needs more than the model takes; `.needed` is what it needs.
             MessageError: a message is not of the form a chat API takes, or a tool's result answers no call, or leaves
                 others unanswered.
-            ArgumentError: the probe cannot read, or the embedder's rows are not what they must be.
+            ArgumentError: `message` is neither, or an empty list; the probe cannot read, or the embedder's rows are not
+                what they must be.
             CacheError: the look-up failed; without it, the call can be made again.
 
         Cost: one call into the core, and at most one reading of memory in `probe_period_s`.
         """
+        given = read_message(message)
         reading = self._read()
         if embedder is not None and not self.is_short:
             embedder.renew()
         planned = plan_turn(
             history,
             [] if unread is None else unread,
-            message,
+            given if isinstance(given, list) else [given],
             instructions,
             query,
             self._most_tokens,

@@ -14,6 +14,7 @@ from rolecore import deadlines
 from rolecore._core import History
 from rolecore._core import gate as default_gate
 from rolecore.adapters.agent import Completion
+from rolecore.arguments import read_message
 from rolecore.cache import SemanticCache
 from rolecore.context import ContextBudget, Lookup, Request
 from rolecore.context_keys import USER_ID
@@ -39,7 +40,7 @@ _SOON_S = 1e-3
 
 
 async def run_turn(
-    message: str | Message,
+    message: str | Message | list[Message],
     *,
     session: RoleSession,
     router: Router,
@@ -57,7 +58,8 @@ async def run_turn(
     kept; see `RoleActor` for what the store may have after an error of its own.
 
     Args:
-        message: a text of the user's, or an OpenAI-style message: kept, not copied, don't change it afterwards.
+        message: a text of the user's, or an OpenAI-style message: kept, not copied, don't change it afterwards. Or a
+            list of messages: the results of all tool calls that wait, in any order, and at most one message after them.
         session: whose turn. One that a `Supervisor` holds is sent to instead: give that a `TurnHandler`.
         router: picks the role, among those it has; the session's is one of them.
         store: where the turn is appended.
@@ -71,7 +73,8 @@ async def run_turn(
         PolicyDenied, RoleNotFound: the role may not take the turn, or is unknown; nothing was done.
         DeadlineExceeded: time is over.
         AdapterError: the agent gave no usable answer. BudgetError: what must go needs more than the model takes.
-        MessageError: the message is of no form that a chat API takes, or no request can be made with it.
+        MessageError: a message is of no form that a chat API takes, or no request can be made with it, as with results
+            that leave a call waiting.
         ArgumentError: an argument is not what it must be, or the role has no agent.
         SessionError, StoreError: as `RoleActor.send`.
 
@@ -90,7 +93,7 @@ async def run_turn(
         'You said: hello'
     """
     handler = TurnHandler(router, cache=cache, context=context)
-    given = {"role": "user", "content": message} if isinstance(message, str) else message
+    given = {"role": "user", "content": message} if isinstance(message, str) else read_message(message)
     if tenant not in ("", session.tenant):
         msg = "tenant is another one than the session's; leave it out, or take a session of that tenant"
         raise ArgumentError(msg)
@@ -160,16 +163,16 @@ class TurnHandler:
             raise RoleNotFound(msg)
         role.check_turn(user_id=USER_ID.get(), session_id=session.session_id)
 
-    async def __call__(self, session: RoleSession, message: Message) -> TurnResult:
+    async def __call__(self, session: RoleSession, message: Message | list[Message]) -> TurnResult:
         """Return the answer; the actor stores it. See `run_turn`."""
         return await self.answer(session, message, perf_counter())
 
-    async def answer(self, session: RoleSession, message: Message, started_at: float) -> TurnResult:
+    async def answer(self, session: RoleSession, message: Message | list[Message], started_at: float) -> TurnResult:
         """Return the answer to a message, and leave a trace record where there is none.
 
         Args:
             session: whose turn; its messages are loaded.
-            message: OpenAI-style.
+            message: OpenAI-style, or a list as in `run_turn`.
             started_at: when the turn began, by `time.perf_counter`.
         """
         turn = Turn(session, message, started_at)
@@ -194,11 +197,11 @@ class TurnHandler:
         return TurnResult(turn, role, request, completion)
 
     async def _route(self, turn: Turn) -> Role:
-        """Pick the role by what is asked; where nothing is, as with a tool's result, the last one goes on."""
+        """Pick the role by what is asked; where nothing is, or tools' results come, the last one goes on."""
         router, session = self._router, turn.session
         last_role = session.last_role if session.last_role in router.roles else session.role_id
         query = turn.question or turn.text
-        if turn.message.get("role") == "tool" or not query.strip():
+        if turn.messages[0].get("role") == "tool" or not query.strip():
             role = router.roles[last_role or session.role_id]
         else:
             vector = await _embed(router, query) if router.needs_vector(query) else None
@@ -234,7 +237,7 @@ class TurnHandler:
         fit = partial(
             context.fit,
             history,
-            turn.message,
+            turn.messages,
             instructions=role.instructions,
             query=turn.text,
             embedder=session.vectors,
@@ -291,7 +294,7 @@ class TurnHandler:
 _running: ContextVar[tuple[TurnHandler, float]] = ContextVar("rolecore.turn")
 
 
-async def _handle(session: RoleSession, message: Message) -> TurnResult:
+async def _handle(session: RoleSession, message: Message | list[Message]) -> TurnResult:
     handler, started_at = _running.get()
     return await handler.answer(session, message, started_at)
 

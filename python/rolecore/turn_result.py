@@ -27,9 +27,9 @@ class Turn:
     """A turn in the making: each step reads what those before it found.
 
     Attributes:
-        session, message: whose turn, and what is asked.
-        input: what the agent is asked: a text where the message is no more than that.
-        text: what the message says.
+        session, messages: whose turn, and what is asked.
+        input: what the agent is asked: the last message, or a text where it is no more than that.
+        text: what the messages say.
         question: its normal form where an answer may be reused, else "".
         role: what the record names: the one that was asked last; None before.
         decision, vector, scope: of the router, the question's row, and whose answers count; set where they are known.
@@ -42,7 +42,7 @@ class Turn:
         "cache",
         "decision",
         "input",
-        "message",
+        "messages",
         "question",
         "role",
         "scope",
@@ -53,14 +53,17 @@ class Turn:
         "vector",
     )
 
-    def __init__(self, session: RoleSession, message: Message, started_at: float) -> None:
+    def __init__(self, session: RoleSession, message: Message | list[Message], started_at: float) -> None:
         """Begin with what is asked."""
         self.session = session
-        self.message = message
-        self.text = text_of(message)
-        is_plain = len(message) == 2 and message.get("role") == "user" and message.get("content") is self.text  # noqa: PLR2004
-        self.input = self.text if is_plain else message
-        self.question = normal_text(self.text) if is_plain and len(self.text) <= _MOST_CHARACTERS else ""
+        self.messages = message if isinstance(message, list) else [message]
+        *before, last = self.messages
+        text = text_of(last)
+        self.text = "\n".join([*map(text_of, before), text]) if before else text
+        is_plain = len(last) == 2 and last.get("role") == "user" and last.get("content") is text  # noqa: PLR2004
+        self.input = text if is_plain else last
+        is_question = is_plain and not before and len(text) <= _MOST_CHARACTERS
+        self.question = normal_text(text) if is_question else ""
         self.role: Role | None = None
         self.decision: Decision | None = None
         self.vector: NDArray[np.float32] | None = None
@@ -101,7 +104,7 @@ class TurnResult:
     """A turn that is done.
 
     Attributes:
-        messages: the answer, as it is stored after the message: one message.
+        messages: the answer, as it is stored after what was asked: one message.
         role: name of the role that answered.
         decision: why that role; None where there was nothing to decide by, as with a tool's result.
         tokens: of the request, exact by the history's tokenizer; 0 where the cache had the answer.

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from rolecore import deadlines
+from rolecore.arguments import read_message
 from rolecore.errors import (
     ArgumentError,
     MessageError,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from rolecore.stores.protocol import SessionStore
 
 Message: TypeAlias = dict[str, Any]
-Handler: TypeAlias = "Callable[[RoleSession, Message], Awaitable[Message | list[Message] | Reply]]"
+# Any: what was sent, a message or a list of them.
+Handler: TypeAlias = "Callable[[RoleSession, Any], Awaitable[Message | list[Message] | Reply]]"
 
 
 class Reply(Protocol):
@@ -38,7 +40,7 @@ class Reply(Protocol):
 
     @property
     def messages(self) -> list[Message]:
-        """What is stored after the message that was answered."""
+        """What is stored after what was answered."""
 
     def settle(self, error: BaseException | None) -> None:
         """Learn that the store has the turn, or why it may not."""
@@ -53,9 +55,9 @@ class RoleActor:
 
     Args:
         session: whose messages.
-        handler: `await handler(session, message)` returns the reply: a message, a list of them where tools were called
-            on the way, or a `Reply`. It runs in the sender's context, under its deadline. What it raises goes to the
-            sender. It reads `session.messages` or `session.history` and changes neither.
+        handler: `await handler(session, message)`, with what was sent, returns the reply: a message, a list of them
+            where tools were called on the way, or a `Reply`. It runs in the sender's context, under its deadline. What
+            it raises goes to the sender. It reads `session.messages` or `session.history` and changes neither.
         store: where each turn is appended, with the version that the handler saw.
         mailbox_size: messages that may wait while one is handled.
         when_full: what a message meets that finds no room: "wait", "reject" (MailboxFull) or "drop_oldest".
@@ -170,16 +172,18 @@ class RoleActor:
         """When the handler may be called again, by the loop's time; it is past while nothing has failed."""
         return self._ready_at
 
-    async def send(self, message: Message) -> Any:  # noqa: ANN401  what the handler returns
+    async def send(self, message: Message | list[Message]) -> Any:  # noqa: ANN401  what the handler returns
         """Return the handler's reply, once the store has the turn.
 
         Cancelled before the message is begun, it is taken out of the mailbox. Afterwards the handler runs to its end
         and the turn is stored, as when a line breaks off: only there is nobody to answer.
 
         Args:
-            message: kept, not copied: don't change it afterwards.
+            message: or a list of those that are answered and stored together, as the results of several tool calls.
+                Messages are kept, not copied: don't change them afterwards.
 
         Raises:
+            ArgumentError: `message` is neither, or an empty list.
             SessionExpired, MailboxFull, MessageDropped, ActorStopped: the handler was not called, or, the last, did not
                 get to its end.
             DeadlineExceeded, SessionConflict, another StoreError: see the class. What the handler raises.
@@ -187,7 +191,7 @@ class RoleActor:
         async with _within("send"):
             return await (await self._post(message))
 
-    async def post(self, message: Message) -> asyncio.Future[Any]:
+    async def post(self, message: Message | list[Message]) -> asyncio.Future[Any]:
         """Return the future of the reply as soon as the mailbox has the message.
 
         Messages posted one after the other are handled in that order. Cancel the future to withdraw the message.
@@ -217,10 +221,8 @@ class RoleActor:
             if self._task is not None:
                 self._task.cancel()
 
-    async def _post(self, message: Message) -> asyncio.Future[Any]:
-        if type(message) is not dict:
-            msg = f"message is of type {type(message).__name__}; it must be a dict"
-            raise ArgumentError(msg)
+    async def _post(self, message: Message | list[Message]) -> asyncio.Future[Any]:
+        message = read_message(message)
         if self._is_stopping:
             raise stopped()
         loop = self._loop = asyncio.get_running_loop()
@@ -284,7 +286,7 @@ class RoleActor:
         self._task = None
         self._next()
 
-    async def _turn(self, message: Message) -> Message | list[Message] | Reply:
+    async def _turn(self, message: Message | list[Message]) -> Message | list[Message] | Reply:
         session = self.session
         if session.is_expired:
             raise expired()
@@ -301,7 +303,7 @@ class RoleActor:
             raise
         settle = getattr(reply, "settle", None)
         new: Any = reply if settle is None else reply.messages  # type: ignore[union-attr]
-        turn = [message, *new] if isinstance(new, list) else [message, new]
+        turn = [part for said in (message, new) for part in (said if isinstance(said, list) else [said])]
         try:
             await self._append(turn, version)
         except BaseException as error:

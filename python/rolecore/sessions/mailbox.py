@@ -17,11 +17,11 @@ WHEN_FULL = ("wait", "reject", "drop_oldest")
 
 
 class Letter:
-    """A message, the future of its answer, and the sender's context: its deadline, tenant and trace."""
+    """What is sent, the future of its answer, and the sender's context: its deadline, tenant and trace."""
 
     __slots__ = ("answer", "context", "message")
 
-    def __init__(self, message: dict[str, Any]) -> None:
+    def __init__(self, message: dict[str, Any] | list[dict[str, Any]]) -> None:
         """Take the running code's context."""
         self.message = message
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -238,7 +238,7 @@ class Supervisor:
         session.expire()  # whoever still holds it is told
         self._remove(session)
 
-    async def send(self, session_id: str, message: Message, *, tenant: str = "") -> Any:  # noqa: ANN401  the handler's
+    async def send(self, session_id: str, message: Message | list[Message], *, tenant: str = "") -> Any:  # noqa: ANN401
         """Return the handler's reply, once the store has the turn; see `RoleActor.send`.
 
         Raises:
@@ -250,7 +250,7 @@ class Supervisor:
         finally:
             self._put_away(actor)
 
-    async def post(self, session_id: str, message: Message, *, tenant: str = "") -> asyncio.Future[Any]:
+    async def post(self, session_id: str, message: Message | list[Message], *, tenant: str = "") -> asyncio.Future[Any]:
         """Return the future of the reply as soon as the mailbox has the message; see `RoleActor.post`.
 
         Raises:

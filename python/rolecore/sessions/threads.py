@@ -64,7 +64,7 @@ class SupervisorThread:
         session: RoleSession = self.call(lambda supervisor: supervisor.revive(role_id, session_id, **options))
         return session
 
-    def send(self, session_id: str, message: Message, *, tenant: str = "") -> Any:  # noqa: ANN401
+    def send(self, session_id: str, message: Message | list[Message], *, tenant: str = "") -> Any:  # noqa: ANN401
         """Return the handler's reply; see `Supervisor.send`."""
         return self.call(lambda supervisor: supervisor.send(session_id, message, tenant=tenant))
 

@@ -375,10 +375,9 @@ impl History {
         !self.open_calls.is_empty()
     }
 
-    /// Calls of the newest group that wait for results beside one of this id; None if that one does not.
-    pub(crate) fn waiting_beside(&self, id: &str) -> Option<usize> {
-        let n_waiting: usize = self.open_calls.values().map(Vec::len).sum();
-        self.open_calls.contains_key(id).then(|| n_waiting - 1)
+    /// How many calls of the newest group wait for results, by id.
+    pub(crate) fn waiting(&self) -> HashMap<&str, usize> {
+        self.open_calls.iter().map(|(id, calls)| (id.as_str(), calls.len())).collect()
     }
 
     /// Index of the first group of the newest `n_turns` turns; past the end if there is none.

@@ -1,4 +1,4 @@
-//! The window for a message that is yet to come: what of a history goes before it.
+//! The window for messages that are yet to come: what of a history goes before them.
 
 use std::sync::Arc;
 
@@ -15,22 +15,23 @@ pub struct Limits {
     pub budget_tokens: u64,
     /// Tokens it may have where what must stay needs them.
     pub most_tokens: u64,
-    /// Tokens of it that are neither the history's nor the message's.
+    /// Tokens of it that are neither the history's nor the new messages'.
     pub other_tokens: u64,
 }
 
 impl History {
-    /// Chooses what goes before `next`, a message that is not in the history: the two together are the request, which is legal and within
-    /// the limits. Of the newest turns that must stay, `next` is one if it is a user's.
+    /// Chooses what goes before `next`: a message that is not in the history, or the results of all calls that wait there, in any order, and at most
+    /// one message after them. The two together are the request, which is legal and within the limits. Of the newest turns that must stay, a user's
+    /// message in `next` is one.
     ///
     /// # Errors
     /// [`Error::Budget`] when what must stay needs more than the limits' most, with the exact smallest number that works;
-    /// [`Error::Message`], without an index, when `next` is a tool's result and no request can be made with it.
+    /// [`Error::Message`], without an index, when no request can be made with `next`.
     ///
-    /// Cost: that of [`History::fit`]; O(bytes of the history) where calls wait for results and `next` is none, or room is short.
-    pub fn fit_next(&self, next: &Message, limits: Limits, options: &FitOptions<'_>) -> Result<Window> {
+    /// Cost: that of [`History::fit`]; O(bytes of the history) where calls wait for results and `next` has none, or room is short.
+    pub fn fit_next(&self, next: &[Message], limits: Limits, options: &FitOptions<'_>) -> Result<Window> {
         if let Some(newest) = self.keep_before(next, options.keep_last)? {
-            let spent = limits.other_tokens + next.tokens(self.tokenizer());
+            let spent = limits.other_tokens + next.iter().map(|message| message.tokens(self.tokenizer())).sum::<u64>();
             let most = limits.most_tokens.checked_sub(spent);
             let options = FitOptions { keep_last: newest, ..*options };
             let fitted = most.map(|most| self.fit_up_to(limits.budget_tokens.saturating_sub(spent), most, &options));
@@ -49,28 +50,53 @@ impl History {
             }
             other => other,
         })?;
-        // It was pinned.
-        window.entries.pop();
-        window.tokens -= window.kept.pop().map_or(0, |kept| kept.tokens);
+        // They were pinned.
+        let n_before = window.entries.len() - next.len();
+        window.entries.truncate(n_before);
+        window.tokens -= window.kept.drain(n_before..).map(|kept| kept.tokens).sum::<u64>();
         Ok(window)
     }
 
     /// How many newest turns must stay before `next`; None where what is before it depends on it in other ways.
-    fn keep_before(&self, next: &Message, keep_last: usize) -> Result<Option<usize>> {
-        match next.role {
-            Role::User if !self.is_pending() => Ok(Some(keep_last.saturating_sub(1))),
-            Role::Tool => {
-                let id = next.tool_call_id.as_deref().unwrap_or_default();
-                let why = match self.waiting_beside(id) {
-                    Some(0) => return Ok(Some(keep_last)),
-                    Some(n) => format!(
-                        "{n} more calls wait for results, and no request can be made before they are there; let the agent make one call at a time"
-                    ),
-                    None => "it answers no call that waits for a result; send a user's message".to_owned(),
-                };
-                Err(Error::Message { index: None, why })
+    fn keep_before(&self, next: &[Message], keep_last: usize) -> Result<Option<usize>> {
+        let n_results = next.iter().take_while(|message| message.role == Role::Tool).count();
+        let Some(last) = next.last().filter(|_| next.len() - n_results <= 1) else {
+            return Err(refused(format!(
+                "{} messages come after {n_results} results; give the results of all calls first, and at most one message after them",
+                next.len() - n_results
+            )));
+        };
+        if n_results > 0 {
+            self.check_results(&next[..n_results])?;
+        }
+        Ok(match last.role {
+            Role::Tool => Some(keep_last),
+            Role::User if n_results > 0 || !self.is_pending() => Some(keep_last.saturating_sub(1)),
+            _ => None,
+        })
+    }
+
+    /// Fails unless the results are those of all calls that wait.
+    fn check_results(&self, results: &[Message]) -> Result<()> {
+        let mut waiting = self.waiting();
+        for (i, result) in results.iter().enumerate() {
+            let id = result.tool_call_id.as_deref().unwrap_or_default();
+            match waiting.get_mut(id).filter(|n| **n > 0) {
+                Some(n) => *n -= 1,
+                None => {
+                    return Err(refused(format!(
+                        "result {} of {} answers no call that waits for one; leave it out, or send a user's message",
+                        i + 1,
+                        results.len()
+                    )));
+                }
             }
-            _ => Ok(None),
+        }
+        match waiting.into_values().sum::<usize>() {
+            0 => Ok(()),
+            n => Err(refused(format!(
+                "{n} more calls wait for results, and no request can be made before they are there; send the results of all calls together, as a list"
+            ))),
         }
     }
 
@@ -82,19 +108,27 @@ impl History {
         }
     }
 
-    /// A history of the same messages and one more, which stays in every window.
-    fn with(&self, next: &Message) -> Result<Self> {
+    /// A history of the same messages and some more, which stay in every window.
+    fn with(&self, next: &[Message]) -> Result<Self> {
         let mut whole = Self::lazy(Arc::clone(self.tokenizer()));
         for index in 0..self.len() {
             whole.push(self.counted(index), self.is_pinned(index));
         }
-        whole.push(Counted::new(next.clone(), self.tokenizer())?, true);
+        for message in next {
+            whole.push(Counted::new(message.clone(), self.tokenizer())?, true);
+        }
         Ok(whole)
     }
 }
 
+fn refused(why: String) -> Error {
+    Error::Message { index: None, why }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::message::{Parts, ToolCall};
     use crate::text::Text;
@@ -151,13 +185,13 @@ mod tests {
         let history = history(&talk(20));
         let next = said(Role::User, "And the last one?");
         let tokens = next.tokens(history.tokenizer());
-        let window = history.fit_next(&next, limits(120, 120), &options()).unwrap();
+        let window = history.fit_next(slice::from_ref(&next), limits(120, 120), &options()).unwrap();
         assert!(window.tokens + tokens + 7 <= 120);
         assert_eq!(indices(&window)[indices(&window).len() - 2..], [18, 19]);
         let needed = window.kept[window.kept.len() - 2..].iter().map(|kept| kept.tokens).sum::<u64>() + tokens + 7;
-        let least = history.fit_next(&next, limits(0, needed), &options()).unwrap();
+        let least = history.fit_next(slice::from_ref(&next), limits(0, needed), &options()).unwrap();
         assert_eq!(indices(&least), [18, 19]);
-        let error = history.fit_next(&next, limits(0, needed - 1), &options()).unwrap_err();
+        let error = history.fit_next(slice::from_ref(&next), limits(0, needed - 1), &options()).unwrap_err();
         assert!(matches!(error, Error::Budget { needed: n, budget } if n == needed && budget == needed - 1));
     }
 
@@ -167,15 +201,15 @@ mod tests {
         let next = said(Role::User, "And now?");
         let tokens = next.tokens(history.tokenizer()) + 7;
         let options = FitOptions { keep_last: 1, ..options() };
-        assert!(history.fit_next(&next, limits(tokens, tokens), &options).unwrap().entries.is_empty());
-        assert!(history.fit_next(&next, limits(tokens - 1, tokens - 1), &options).is_err());
+        assert!(history.fit_next(slice::from_ref(&next), limits(tokens, tokens), &options).unwrap().entries.is_empty());
+        assert!(history.fit_next(slice::from_ref(&next), limits(tokens - 1, tokens - 1), &options).is_err());
     }
 
     #[test]
     fn takes_waiting_calls_out_before_a_users_message() {
         let mut messages = talk(2);
         messages.push(calls(&["a"]));
-        let window = history(&messages).fit_next(&said(Role::User, "Never mind."), limits(500, 500), &options());
+        let window = history(&messages).fit_next(&[said(Role::User, "Never mind.")], limits(500, 500), &options());
         assert_eq!(indices(&window.unwrap()), [0, 1]);
     }
 
@@ -184,23 +218,57 @@ mod tests {
         let mut messages = talk(2);
         messages.push(calls(&["a"]));
         let one = history(&messages);
-        assert_eq!(indices(&one.fit_next(&result("a"), limits(500, 500), &options()).unwrap()), [0, 1, 2]);
-        assert!(matches!(one.fit_next(&result("b"), limits(500, 500), &options()), Err(Error::Message { .. })));
+        assert_eq!(indices(&one.fit_next(&[result("a")], limits(500, 500), &options()).unwrap()), [0, 1, 2]);
+        assert!(matches!(one.fit_next(&[result("b")], limits(500, 500), &options()), Err(Error::Message { .. })));
         messages[2] = calls(&["a", "b"]);
         let two = history(&messages);
-        assert!(matches!(two.fit_next(&result("a"), limits(500, 500), &options()), Err(Error::Message { .. })));
+        assert!(matches!(two.fit_next(&[result("a")], limits(500, 500), &options()), Err(Error::Message { .. })));
         messages.push(result("a"));
         let left = history(&messages);
-        assert_eq!(indices(&left.fit_next(&result("b"), limits(500, 500), &options()).unwrap()), [0, 1, 2, 3]);
+        assert_eq!(indices(&left.fit_next(&[result("b")], limits(500, 500), &options()).unwrap()), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn takes_the_results_of_all_calls_in_any_order() {
+        let mut messages = talk(20);
+        messages.push(calls(&["a", "b", "a"]));
+        let history = history(&messages);
+        let next = [result("a"), result("b"), result("a"), said(Role::User, "And both together?")];
+        let spent = |next: &[Message]| next.iter().map(|message| message.tokens(history.tokenizer())).sum::<u64>() + 7;
+        let kept = |window: &Window| window.kept.iter().map(|kept| kept.tokens).sum::<u64>();
+        for n in [3, 4] {
+            let mut next = next[..n].to_vec();
+            for _ in 0..3 {
+                next[..3].rotate_left(1);
+                let all = history.fit_next(&next, limits(5000, 5000), &options()).unwrap();
+                assert_eq!(indices(&all).len(), 21);
+                let least = history.fit_next(&next, limits(0, 5000), &options()).unwrap();
+                assert_eq!(*indices(&least).last().unwrap(), 20);
+                assert_eq!(kept(&least), least.tokens);
+                let needed = least.tokens + spent(&next);
+                let again = history.fit_next(&next, limits(0, needed), &options()).unwrap();
+                assert_eq!(indices(&again), indices(&least));
+                let error = history.fit_next(&next, limits(0, needed - 1), &options()).unwrap_err();
+                assert!(matches!(error, Error::Budget { needed: n, .. } if n == needed));
+            }
+        }
+        let error = |next: &[Message]| history.fit_next(next, limits(5000, 5000), &options()).unwrap_err().to_string();
+        assert!(error(&next[..2]).starts_with("1 more calls wait"));
+        assert!(error(&next[1..]).starts_with("1 more calls wait"));
+        assert!(error(&[result("a"), result("a"), result("a")]).starts_with("result 3 of 3 answers no call"));
+        assert!(error(&[result("a"), result("c")]).starts_with("result 2 of 2 answers no call"));
+        assert!(error(&[&next[..], &next[3..]].concat()).starts_with("2 messages come after 3 results"));
+        assert!(error(&[next[3].clone(), result("a")]).starts_with("2 messages come after 0 results"));
+        assert!(error(&[]).starts_with("0 messages"));
     }
 
     #[test]
     fn gives_way_to_what_must_stay_up_to_the_most() {
         let history = history(&talk(20));
         let next = said(Role::User, "And the last one?");
-        let soft = history.fit_next(&next, limits(10, 1000), &options()).unwrap();
+        let soft = history.fit_next(slice::from_ref(&next), limits(10, 1000), &options()).unwrap();
         assert_eq!(indices(&soft), [18, 19]);
-        let all = history.fit_next(&next, limits(1000, 1000), &options()).unwrap();
+        let all = history.fit_next(slice::from_ref(&next), limits(1000, 1000), &options()).unwrap();
         assert_eq!(indices(&all).len(), 20);
     }
 }

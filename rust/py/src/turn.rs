@@ -16,7 +16,7 @@ use crate::cache_arguments::{name, threshold};
 use crate::embedder::Embedder;
 use crate::errors::CoreError;
 use crate::history::History;
-use crate::message::{parse, parse_all};
+use crate::message::parse_all;
 use crate::options::{keep_last, unit};
 use crate::retain::RetainController;
 use crate::text::{from_bytes, text_of};
@@ -26,7 +26,7 @@ use crate::window::Copy;
 
 /// How an answer was found, the answer, and the tokens that a hit saves.
 type Found<'py> = (&'static str, Bound<'py, PyString>, f64);
-/// The answer that was found, the messages to send before the new one, tokens of the whole request and of the whole history with it, how many
+/// The answer that was found, the messages to send before the last new one, tokens of the whole request and of the whole history with it, how many
 /// of the history's messages are left out, the text of a summary, and the budget.
 type Plan<'py> = (Option<Found<'py>>, Bound<'py, PyList>, u64, u64, usize, Option<String>, u64);
 
@@ -37,11 +37,11 @@ type Plan<'py> = (Option<Found<'py>>, Bound<'py, PyList>, u64, u64, usize, Optio
 /// Args:
 ///     history: what was said before.
 ///     unread: messages that the history lacks; they are appended to it and taken out of this list, all or none.
-///     message: the new message. It is not appended.
+///     messages: the new message, or the results of all calls that wait and at most one message after them. They are not appended.
 ///     instructions: what goes before all else, as a message of the role system; "" for none.
-///     query: what the message is about; "" for nothing.
-///     most_tokens: most tokens of the request, with the message and the instructions.
-///     keep_last: newest turns that must stay, the message's counted.
+///     query: what they are about; "" for nothing.
+///     most_tokens: most tokens of the request, with the new messages and the instructions.
+///     keep_last: newest turns that must stay, a new message of the user's counted.
 ///     unit: as in `History.fit`.
 ///     retain: whose ratio of `most_tokens` is the budget, unless what must stay needs more; None: all of it.
 ///     reading: of memory, for `retain`: used and limit; None: there is no new one.
@@ -50,9 +50,9 @@ type Plan<'py> = (Option<Found<'py>>, Bound<'py, PyList>, u64, u64, usize, Optio
 ///     lookup: None, or a cache, the question's key and vector, the threshold, the tenant and the model_id.
 ///
 /// Returns:
-///     The answer that was found, as (stage, answer, cost of the entry), or None; the messages before the new one, which are none
-///     with an answer; tokens of the request; tokens of history, message and instructions; how many messages of the history
-///     are left out; the summary's text, or None; the budget.
+///     The answer that was found, as (stage, answer, cost of the entry), or None; the messages before the last of the new ones, which
+///     are none with an answer; tokens of the request; tokens of history, new messages and instructions; how many messages of the
+///     history are left out; the summary's text, or None; the budget.
 ///
 /// Raises:
 ///     MessageError, BudgetError, ArgumentError: as `History.fit`. CacheError: the look-up failed; the history has what was new.
@@ -61,7 +61,7 @@ type Plan<'py> = (Option<Found<'py>>, Bound<'py, PyList>, u64, u64, usize, Optio
     signature = (
         history: "History",
         unread: "list[dict[str, typing.Any]]",
-        message: "dict[str, typing.Any]",
+        messages: "list[dict[str, typing.Any]]",
         instructions: "str",
         query: "str",
         most_tokens: "int",
@@ -79,7 +79,7 @@ pub(crate) fn plan_turn<'py>(
     py: Python<'py>,
     history: &History,
     unread: &Bound<'py, PyList>,
-    message: &Bound<'py, PyAny>,
+    messages: &Bound<'py, PyList>,
     instructions: &Bound<'py, PyString>,
     query: &Bound<'py, PyString>,
     most_tokens: u64,
@@ -93,7 +93,8 @@ pub(crate) fn plan_turn<'py>(
 ) -> PyResult<Plan<'py>> {
     // The lock is let go of before anything is made in Python: a collection may begin there, and looks into the history.
     let n_before = history.lock(py)?.objects.len();
-    let next = parse(message, n_before)?;
+    let (next, mut new_objects): (Vec<Message>, Vec<Py<PyAny>>) =
+        parse_all(messages.as_any(), n_before)?.into_iter().unzip();
     if !unread.is_empty() {
         let parsed = parse_all(unread.as_any(), n_before)?;
         let n = parsed.len();
@@ -106,11 +107,11 @@ pub(crate) fn plan_turn<'py>(
 
     let tokenizer = &history.tokenizer;
     let text = text_of(instructions)?;
-    let bytes = text.len() + next.text_bytes();
+    let bytes = text.len() + next.iter().map(Message::text_bytes).sum::<usize>();
     let (instructions_tokens, next_tokens) = detached(py, bytes, || {
         let instructions_tokens =
             if text.is_empty() { 0 } else { Message::text(Role::System, &*text).tokens(tokenizer) };
-        (instructions_tokens, next.tokens(tokenizer))
+        (instructions_tokens, next.iter().map(|message| message.tokens(tokenizer)).sum::<u64>())
     });
     let own_tokens = instructions_tokens + next_tokens;
     if found.is_some() {
@@ -150,15 +151,17 @@ pub(crate) fn plan_turn<'py>(
         rolecore_core::Entry::Folded { text, .. } => Some(text.clone()),
         _ => None,
     });
-    let messages = messages_of(py, &window, objects, &text)?;
+    new_objects.pop();
+    let messages = messages_of(py, &window, objects, new_objects, &text)?;
     Ok((None, messages, own_tokens + window.tokens, all_tokens, n_left_out, summary, budget_tokens))
 }
 
-/// The messages of a window after the instructions.
+/// The messages of a window between the instructions and what comes next.
 fn messages_of<'py>(
     py: Python<'py>,
     window: &Window,
     mut objects: Vec<Py<PyAny>>,
+    next: Vec<Py<PyAny>>,
     instructions: &str,
 ) -> PyResult<Bound<'py, PyList>> {
     for (entry, object) in window.entries.iter().zip(&mut objects) {
@@ -172,6 +175,7 @@ fn messages_of<'py>(
         first.set_item(intern!(py, "content"), instructions)?;
         objects.insert(0, first.into_any().unbind());
     }
+    objects.extend(next);
     PyList::new(py, objects)
 }
 
