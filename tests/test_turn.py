@@ -145,6 +145,10 @@ def test_role_without_an_agent_and_wrong_arguments_are_typed_errors(store: Sessi
                 await ask("hello", session=session, router=router, store=store)
             with pytest.raises(ArgumentError, match="message is of type"):
                 await ask(wrong, session=session, router=router, store=store)
+            for name in ("session", "router", "store"):
+                road: dict[str, Any] = {"session": session, "router": router_of(Agent()), "store": store, name: wrong}
+                with pytest.raises(ArgumentError, match=f"{name} is of type object; it must"):
+                    await ask("hello", **road)
             with pytest.raises(ArgumentError, match="cache is of type"):
                 await ask("hello", session=session, router=router, store=store, cache=wrong)
             whole = router_of(Agent())

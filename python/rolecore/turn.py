@@ -19,7 +19,9 @@ from rolecore.cache import SemanticCache
 from rolecore.context import ContextBudget, Lookup, Request
 from rolecore.context_keys import USER_ID
 from rolecore.errors import AdapterError, ArgumentError, CacheError, MessageError, RoleNotFound
+from rolecore.router import Router
 from rolecore.sessions.actor import RoleActor
+from rolecore.sessions.session import RoleSession
 from rolecore.stores import rules
 from rolecore.turn_result import Turn, TurnResult
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from rolecore.adapters.agent import Message
     from rolecore.decision import Decision
     from rolecore.roles.role import Role
-    from rolecore.router import Router
-    from rolecore.sessions.session import RoleSession
     from rolecore.stores.protocol import SessionStore
 
 _log = logging.getLogger("rolecore.turn")
@@ -94,6 +94,7 @@ async def run_turn(
     """
     handler = TurnHandler(router, cache=cache, context=context)
     given = {"role": "user", "content": message} if isinstance(message, str) else read_message(message)
+    _check(isinstance(session, RoleSession), "session", session, "a RoleSession")
     if tenant not in ("", session.tenant):
         msg = "tenant is another one than the session's; leave it out, or take a session of that tenant"
         raise ArgumentError(msg)
@@ -105,6 +106,7 @@ async def run_turn(
         except Exception as error:
             Turn(session, given, started_at).trace(error)
             raise
+        _check(callable(getattr(store, "append", None)), "store", store, "a SessionStore, as of open_store(url)")
         token = _running.set((handler, started_at))
         try:
             result: TurnResult = await RoleActor.of(session, _handle, store).send(given)
@@ -120,7 +122,7 @@ class TurnHandler:
         router, cache, context: as in `run_turn`.
 
     Raises:
-        ArgumentError: the cache is no SemanticCache, or the context no ContextBudget.
+        ArgumentError: the router is no Router, the cache no SemanticCache, or the context no ContextBudget.
 
     Example:
         >>> import asyncio
@@ -143,10 +145,9 @@ class TurnHandler:
         self, router: Router, *, cache: SemanticCache | None = None, context: ContextBudget | None = None
     ) -> None:
         """Check the arguments."""
-        for name, given, kind in (("cache", cache, SemanticCache), ("context", context, ContextBudget)):
-            if given is not None and not isinstance(given, kind):
-                msg = f"{name} is of type {type(given).__name__}; it must be a {kind.__name__} or None"
-                raise ArgumentError(msg)
+        _check(isinstance(router, Router), "router", router, "a Router")
+        _check(cache is None or isinstance(cache, SemanticCache), "cache", cache, "a SemanticCache or None")
+        _check(context is None or isinstance(context, ContextBudget), "context", context, "a ContextBudget or None")
         self._router = router
         self._cache = cache
         self._context = _default_context() if context is None else context
@@ -375,6 +376,12 @@ async def _complete(role: Role, asked: str | Message, messages: list[Message]) -
     if usage is not None and not all(type(count) is int and count >= 0 for count in usage):
         return completion._replace(usage=None)  # nobody has counted
     return completion
+
+
+def _check(is_right: bool, name: str, given: object, wanted: str) -> None:  # noqa: FBT001  what is checked
+    if not is_right:
+        msg = f"{name} is of type {type(given).__name__}; it must be {wanted}"
+        raise ArgumentError(msg)
 
 
 def _note(error: Exception) -> None:
