@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import rolecore
 from rolecore import deadlines
+from rolecore.testing import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 class Clock:
@@ -90,6 +91,18 @@ def test_deadline_counts_from_entering(clock: Clock) -> None:
     clock.now += 9
     with limit:
         assert deadlines.remaining() == 1
+
+
+def test_deadline_entered_twice_at_once_is_refused_and_leaves_nothing_behind() -> None:
+    limit = rolecore.deadline(1)
+    with limit:
+        with pytest.raises(rolecore.ArgumentError, match="make one for each `with`"):
+            limit.__enter__()
+        assert deadlines.remaining() is not None
+    assert deadlines.remaining() is None
+    with limit:  # again, once it was left
+        assert deadlines.remaining() is not None
+    assert deadlines.remaining() is None
 
 
 @pytest.mark.parametrize("seconds", [-1, -1e-9, math.nan, math.inf, -math.inf, 10**400, "1", True, [1], Decimal(1), 1j])
@@ -230,6 +243,92 @@ def test_within_cancelled_at_the_very_moment_of_the_deadline_is_cancelled(clock:
         assert task.cancelled()
 
     asyncio.run(main())
+
+
+# What a step does for so long, cancelled meanwhile or not.
+Step = tuple[str, int]
+
+
+async def _take(steps: list[Step]) -> None:
+    for kind, seconds in steps:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if kind == "is late":
+                await asyncio.sleep(1)
+            if kind == "fails":
+                raise ValueError from None
+            if kind == "times out":
+                raise TimeoutError from None
+            if kind != "goes on":
+                raise
+
+
+async def _take_within(limits: list[int], steps: list[Step]) -> None:
+    if not limits:
+        return await _take(steps)
+    with rolecore.deadline(limits[0]):
+        async with deadlines.within("step"):
+            return await _take_within(limits[1:], steps)
+
+
+async def _take_by_asyncio(limits: list[int], steps: list[Step], outer: float = math.inf) -> None:
+    if not limits:
+        return await _take(steps)
+    now = asyncio.get_running_loop().time()
+    at = min(outer, now + limits[0])
+    if at <= now:
+        raise TimeoutError
+    async with asyncio.timeout_at(at):
+        return await _take_by_asyncio(limits[1:], steps, at)
+
+
+@given(
+    limits=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["sleeps", "goes on", "is late", "fails", "times out"]), st.integers(0, 3)),
+        min_size=1,
+        max_size=3,
+    ),
+    cancelled_at=st.lists(st.integers(0, 3), max_size=2),
+    seed=st.integers(0, 9),
+)
+def test_within_ends_as_timeouts_of_asyncio_do(
+    limits: list[int], steps: list[Step], cancelled_at: list[int], seed: int
+) -> None:
+    """At instants that meet, in any order: the same end at the same time, and no cancellation lost or left behind."""
+
+    def ends(take: Callable[[list[int], list[Step]], Awaitable[None]]) -> list[object]:
+        seen: list[object] = []
+        loop = VirtualLoop(seed)
+
+        async def caller() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            try:
+                await take(limits, steps)
+            except (asyncio.CancelledError, TimeoutError, ValueError) as error:
+                kinds = (asyncio.CancelledError, TimeoutError, ValueError)
+                seen.append(next(kind for kind in kinds if isinstance(error, kind)))
+            seen.extend([task.cancelling(), loop.time()])
+            await asyncio.sleep(9)
+            seen.append("nothing was left behind")
+
+        async def main() -> None:
+            task = loop.create_task(caller())
+            await asyncio.sleep(0)
+            for seconds in cancelled_at:
+                loop.call_later(seconds, task.cancel)
+            await asyncio.wait([task])
+
+        with deadlines.use_clock(loop.time):
+            try:
+                loop.run_until_complete(main())
+            finally:
+                loop.close()
+        return seen
+
+    assert ends(_take_within) == ends(_take_by_asyncio)
 
 
 def test_context_key_holds_its_value_inside_only() -> None:

@@ -21,6 +21,7 @@ from rolecore.errors import ArgumentError, DeadlineExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextvars import Token
     from types import TracebackType
 
 
@@ -39,13 +40,13 @@ def deadline(seconds: float | None) -> AbstractContextManager[None]:
     Every store and adapter takes its timeout from it, and its retries happen within. Nested, the inner one never
     outlives the outer. Nothing is raised on entering or on leaving late: the steps inside check. It flows into tasks
     and into `asyncio.to_thread` as context variables do, not into a bare thread or `run_in_executor`. Don't `yield`
-    from a generator inside: the caller would run under it.
+    from a generator inside: the caller would run under it. Make one for each `with`; tasks and threads share none.
 
     Args:
         seconds: from entering the `with`, 0 or more; None: no limit but the outer one's.
 
     Raises:
-        ArgumentError: `seconds` is not a finite number from 0, or None.
+        ArgumentError: `seconds` is not a finite number from 0, or None; on entering it while it is entered.
 
     Example:
         >>> from rolecore.deadlines import remaining
@@ -64,8 +65,12 @@ class _Entered(AbstractContextManager[None]):
     def __init__(self, seconds: float | None, limit: _Limit | None = None) -> None:
         self._seconds = seconds
         self._limit = limit  # instead, one that is held
+        self._token: Token[_Limit | None] | None = None
 
     def __enter__(self) -> None:
+        if self._token is not None:
+            msg = "this deadline is entered already; make one for each `with`"
+            raise ArgumentError(msg)
         limit = self._limit or _limit.get()
         if self._seconds is not None:
             new = _Limit(_clock() + self._seconds, self._seconds)
@@ -73,7 +78,9 @@ class _Entered(AbstractContextManager[None]):
         self._token = _limit.set(limit)
 
     def __exit__(self, *_: object) -> None:
-        _limit.reset(self._token)
+        token, self._token = self._token, None
+        if token is not None:
+            _limit.reset(token)
 
 
 def hold(seconds: float | None) -> Callable[[], AbstractContextManager[None]]:
