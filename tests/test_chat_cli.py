@@ -175,6 +175,7 @@ def test_key_comes_from_the_variable_that_is_named(talk: Talk, monkeypatch: pyte
         ["--timeout", "0"],
         ["--timeout", "nan"],
         ["--session", ""],
+        ["--session", "trip"],
     ],
 )
 def test_bad_arguments_are_refused_in_one_sentence(talk: Talk, argv: list[str]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Parser = TypeVar("Parser", bound="argparse.ArgumentParser")
 
+_NO_STORE = "memory://"
 _KEY_VARIABLE = "OPENAI_API_KEY"
 _CACHED_ANSWERS = 1000
 _HELP = """\
@@ -61,7 +62,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="NAME",
         help=f"the environment variable that holds the endpoint's key (default: {_KEY_VARIABLE})",
     )
-    chat.add_argument("--store", default="memory://", metavar="URL", help="where it is kept, as sqlite:///chats.db")
+    chat.add_argument("--store", default=_NO_STORE, metavar="URL", help="where it is kept, as sqlite:///chats.db")
     chat.add_argument("--session", metavar="ID", help="go on with this session of the store")
     chat.add_argument(
         "--timeout",
@@ -81,6 +82,9 @@ def _chat(args: argparse.Namespace) -> int:
     from rolecore.router import Router
     from rolecore.turn import run_turn
 
+    if args.session is not None and args.store == _NO_STORE:
+        msg = "--session goes with --store URL, in which the chat is kept"
+        raise ArgumentError(msg)
     agent = _agent(args)
     roles = read_roles(args.roles or str(Path(__file__).with_name("chat_roles.toml")), agent)
     embedder = HashingEmbedder()
@@ -150,7 +154,7 @@ def _greet(args: argparse.Namespace, session_id: str) -> None:
     if _is_terminal():
         how = "offline: answers are sentences of this chat" if args.base_url is None else f"answers by {args.model}"
         terminal.warn(f"{how}; /help lists the commands")
-    if args.session is None and args.store != "memory://":
+    if args.session is None and args.store != _NO_STORE:
         terminal.warn(f"new session; --session {session_id} goes on with it later")
 
 
