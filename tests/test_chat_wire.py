@@ -233,6 +233,8 @@ def test_agent_puts_the_calls_of_a_stream_together() -> None:
         (events(delta(tool_calls=[{"index": "0", "function": {"name": "f"}}])), AdapterError),
         (events(delta(tool_calls=[{"index": 0, "function": {"arguments": "{}"}}])), AdapterError),
         (events({"error": {"message": SECRET}}), AdapterError),
+        (events(), AdapterError),
+        (events({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 0}}), AdapterError),
         (events(delta("hel"), end=b""), APIConnectionError),
         (events(delta("hel"), end=b'data: {"choices": [{"del'), APIConnectionError),
     ],

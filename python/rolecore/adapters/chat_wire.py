@@ -114,6 +114,7 @@ class EventReader:
         self._reason: str | None = None
         self._refusal: list[str] = []
         self._n_events = 0
+        self._has_choice = False
         self._n_bytes = 0
 
     def feed(self, piece: bytes) -> str:
@@ -168,6 +169,8 @@ class EventReader:
         if data == b"[DONE]":
             # The next to say so may be of another answer.
             self._n_events += 1
+            if not self._has_choice:
+                raise malformed()
             _ = self.completion  # raises for calls that are none
             self.is_done = True
             return ""
@@ -178,6 +181,7 @@ class EventReader:
         choice = _only_choice(told, may_be_none=True)
         if choice is None:
             return ""
+        self._has_choice = True
         self._reason = _read_reason(choice) or self._reason
         return self._read_delta(choice.get("delta"))
 
