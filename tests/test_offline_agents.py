@@ -10,7 +10,15 @@ import pytest
 from agent_talk import CALL
 
 import rolecore
-from rolecore import AdapterError, AIAgent, ArgumentError, DeadlineExceeded, ExtractiveAgent, ScriptedAgent
+from rolecore import (
+    AdapterError,
+    AIAgent,
+    ArgumentError,
+    DeadlineExceeded,
+    ExtractiveAgent,
+    MessageError,
+    ScriptedAgent,
+)
 from rolecore.adapters.extractive import NOTHING, NOTHING_ZH
 from rolecore.demo.model_server import ModelServer
 
@@ -34,6 +42,22 @@ def test_script_gives_what_matches_again_and_the_rest_in_order() -> None:
     assert [agent.invoke(text) for text in asked] == ["08:15", "one", "08:15", "two", "08:15"]
     with pytest.raises(AdapterError, match="none of the script's 3 answers matches"):
         agent.invoke("secret c")
+
+
+@pytest.mark.parametrize("agent", [ScriptedAgent(["one"]), ExtractiveAgent()], ids=["script", "extractive"])
+def test_what_is_no_message_is_refused_and_takes_no_answer(agent: AIAgent) -> None:
+    wrong: Any
+    for wrong in (None, 7, [{"role": "user", "content": "hunter2"}]):
+        with pytest.raises(MessageError, match=r"input is of type .*; it must be a str or a message") as caught:
+            agent.invoke(wrong)
+        assert "hunter2" not in str(caught.value)
+    wrong = None
+    with pytest.raises(ArgumentError, match="context is of type NoneType; it must be an iterable of messages"):
+        agent.invoke("hi", wrong)
+    wrong = [{"role": "hunter2"}]
+    with pytest.raises(MessageError):
+        agent.invoke("hi", wrong)
+    assert agent.invoke("hi") in {"one", NOTHING}
 
 
 @pytest.mark.parametrize("form", ["list", "lines"])

@@ -250,8 +250,11 @@ def test_agent_takes_another_transport() -> None:
 @pytest.mark.parametrize("message", [7, {"role": "user", "content": {1, 2}}, {"role": "user", "content": float("nan")}])
 def test_agent_of_a_message_that_is_none_raises(message: Any) -> None:
     one = OpenAIAgent(base_url="http://x/v1", model="m", transport=Canned())
-    with pytest.raises(MessageError, match="message 1 is no dict, or holds what JSON has no form for"):
+    as_input = "input is of type int" if message == 7 else "message 1 is no dict, or holds what JSON has no form for"
+    with pytest.raises(MessageError, match=as_input):
         one.invoke(message, [{"role": "user", "content": "hi"}])
+    with pytest.raises(MessageError, match="message 0 is no dict, or holds what JSON has no form for"):
+        one.invoke("hi", [message])
 
 
 def test_agent_of_a_cyclic_message_raises() -> None:

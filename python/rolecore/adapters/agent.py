@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rolecore.adapters import loop_thread
+from rolecore.errors import ArgumentError, MessageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
 Message: TypeAlias = dict[str, Any]
 
@@ -100,7 +102,17 @@ class AIAgent(ABC):
 
 
 def as_messages(input: str | Message, context: Iterable[Message]) -> list[Message]:  # noqa: A002  the interface's
-    """Return the request that an input and its context make."""
+    """Return the request that an input and its context make.
+
+    Raises:
+        MessageError: the input is neither a text nor a dict. ArgumentError: the context cannot be iterated over.
+    """
+    if not isinstance(input, (str, dict)):
+        msg = f"input is of type {type(input).__name__}; it must be a str or a message"
+        raise MessageError(msg)
+    if not isinstance(context, Iterable):
+        msg = f"context is of type {type(context).__name__}; it must be an iterable of messages"
+        raise ArgumentError(msg)
     return [*context, {"role": "user", "content": input} if isinstance(input, str) else input]
 
 

@@ -80,11 +80,12 @@ class ExtractiveAgent(AIAgent):
             DeadlineExceeded: the deadline is over.
         """
         deadlines.check("completion")
-        messages, question = list(context), text_of(input)
+        request = as_messages(input, context)
+        messages, question = request[:-1], text_of(input)
         answer = self._choose(self._sentences(messages, question), question)
         if not answer:
             answer = self._tokenizer.truncate(NOTHING_ZH if _CHINESE.search(question) else NOTHING, self._max_tokens)
-        usage = Usage(self._tokenizer.count_messages(as_messages(input, messages)), self._tokenizer.count(answer))
+        usage = Usage(self._tokenizer.count_messages(request), self._tokenizer.count(answer))
         return Completion({"role": "assistant", "content": answer}, usage, "stop")
 
     def __repr__(self) -> str:

@@ -63,9 +63,11 @@ class ScriptedAgent(AIAgent):
 
         Raises:
             AdapterError: the script has no answer to it.
+            MessageError: a message is not of the form a chat API takes; no answer is used up.
             DeadlineExceeded: the deadline is over.
         """
         deadlines.check("completion")
+        n_input = self._tokenizer.count_messages(as_messages(input, context))
         asked = text_of(input).casefold()
         message = next((message for match, message in self._matches if match in asked), None)
         if message is None:
@@ -75,7 +77,6 @@ class ScriptedAgent(AIAgent):
                 msg = f"none of the script's {self._n_answers} answers matches, and those in order are used up; add one"
                 raise AdapterError(msg) from None
         reason = "tool_calls" if message.get("tool_calls") else "stop"
-        n_input = self._tokenizer.count_messages(as_messages(input, context))
         return Completion(dict(message), Usage(n_input, self._tokenizer.count_messages([message])), reason)
 
     def __repr__(self) -> str:
