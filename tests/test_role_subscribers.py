@@ -258,6 +258,20 @@ def test_subscriber_of_a_bad_name_is_refused(name: Any) -> None:
     run(test)
 
 
+def test_what_cannot_be_called_is_refused_before_it_is_called() -> None:
+    wrong: Any = None
+
+    async def test(store: Store) -> None:
+        async with rolecore.RoleDirectory(store) as roles:
+            with pytest.raises(rolecore.ArgumentError, match="handler is of type NoneType; it must be a function"):
+                roles.subscribe("audit", wrong)
+            roles.subscribe("audit", print)  # the name was not taken
+            with pytest.raises(rolecore.ArgumentError, match="decide is of type NoneType; it must be a function"):
+                await roles.change(wrong)
+
+    run(test)
+
+
 def test_subscriber_needs_an_open_directory_and_a_name_of_its_own() -> None:
     async def test(store: Store) -> None:
         roles = rolecore.RoleDirectory(store)

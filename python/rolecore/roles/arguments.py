@@ -36,6 +36,19 @@ class Principal:
         read_flag(self.is_admin, "is_admin")  # "false" would be taken for true
 
 
+def read_function(value: Any, what: str, takes: str) -> None:  # noqa: ANN401  any argument
+    """Raise ArgumentError unless `value` can be called.
+
+    Args:
+        value: what was given.
+        what: its name, for the message.
+        takes: what it is called with, for the message.
+    """
+    if not callable(value):
+        msg = f"{what} is of type {type(value).__name__}; it must be a function that takes {takes}"
+        raise ArgumentError(msg)
+
+
 def read_name(value: Any, what: str) -> str:  # noqa: ANN401  any argument
     """Return a name: a str of 1 to `MAX_NAME` printable characters, not all of them spaces.
 

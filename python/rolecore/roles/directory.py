@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolecore import deadlines
 from rolecore.errors import ArgumentError, RoleNotFound, SessionConflict, StoreError
-from rolecore.roles.arguments import read_name
+from rolecore.roles.arguments import read_function, read_name
 from rolecore.roles.log import START, Place, RoleLog
 from rolecore.roles.role import Role, note, read_agent
 from rolecore.roles.state import not_found
@@ -198,7 +198,7 @@ class RoleDirectory:
             decide: is given a `RoleDraft`, and may be called several times: it only changes roles, and does not wait.
 
         Raises:
-            ArgumentError: `decide` is async, or changes too much.
+            ArgumentError: `decide` is no function or async, or changes too much.
             StoreError: the log is damaged, or the store cannot be reached.
             CodecError: the log has events of a newer rolecore.
             DeadlineExceeded: the deadline is over. What `decide` raises.
@@ -206,6 +206,7 @@ class RoleDirectory:
         Cost: one load of the newest segment, a copy of the roles that are looked at and of those linked with them, one
             append.
         """
+        read_function(decide, "decide", "a RoleDraft")
         async with deadlines.within("change of roles"), self._lock:
             while True:
                 await self._catch_up()
@@ -250,10 +251,11 @@ class RoleDirectory:
             handler: called with one event at a time; may be async.
 
         Raises:
-            ArgumentError: the name is none, or taken here.
+            ArgumentError: the name is none, or taken here, or the handler cannot be called.
             StoreError: the directory is not entered, or closed.
         """
         self._log.check_name(read_name(name, "name"))
+        read_function(handler, "handler", "an event")
         if not self._is_open:
             msg = "the directory is not open; use it with `async with`"
             raise StoreError(msg)
