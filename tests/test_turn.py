@@ -134,6 +134,27 @@ def test_permission_denied_comes_before_anything_else(store: SessionStore) -> No
     assert len(agent.asked) == 1
 
 
+def test_turn_that_is_not_begun_leaves_one_record_too(store: SessionStore) -> None:
+    seen: list[rolecore.AgentCall] = []
+    subscription = rolecore.subscribe(seen.append)
+    session, router = RoleSession("refunds"), router_of(Acts(_hang))
+
+    async def main() -> None:
+        async with store:
+            road: dict[str, Any] = {"session": session, "router": router, "store": store}
+            waiting = [ask(text, timeout_s=0.05, **road) for text in ("one", "two", "three")]
+            ends = await asyncio.gather(*waiting, ask("late", timeout_s=0, **road), return_exceptions=True)
+            assert [type(end) for end in ends] == [DeadlineExceeded] * 4
+        # A session that has to be loaded, from a store that is closed.
+        with pytest.raises(rolecore.StoreError):
+            await ask("four", session=RoleSession("refunds", session_id="s"), router=router, store=store)
+
+    run(main())
+    subscription.close()
+    assert [call.outcome for call in seen] == ["DeadlineExceeded"] * 4 + ["StoreError"]
+    assert {call.role for call in seen} == {"refunds"}
+
+
 def test_role_without_an_agent_and_wrong_arguments_are_typed_errors(store: SessionStore) -> None:
     router = Router([Role("refunds")], embedder=EMBEDDER)
     wrong: Any = object()

@@ -98,18 +98,18 @@ async def run_turn(
     if tenant not in ("", session.tenant):
         msg = "tenant is another one than the session's; leave it out, or take a session of that tenant"
         raise ArgumentError(msg)
-    started_at = perf_counter()
+    running = _Running(handler)
     with deadlines.deadline(timeout_s):
-        deadlines.check("turn")
+        token = _running.set(running)
         try:
+            deadlines.check("turn")
             handler.check(session)
-        except Exception as error:
-            Turn(session, given, started_at).trace(error)
-            raise
-        _check(callable(getattr(store, "append", None)), "store", store, "a SessionStore, as of open_store(url)")
-        token = _running.set((handler, started_at))
-        try:
+            _check(callable(getattr(store, "append", None)), "store", store, "a SessionStore, as of open_store(url)")
             result: TurnResult = await RoleActor.of(session, _handle, store).send(given)
+        except Exception as error:
+            if not running.is_begun:  # else the handler has left a record, or will
+                Turn(session, given, running.started_at).trace(error)
+            raise
         finally:
             _running.reset(token)
         return result
@@ -291,13 +291,24 @@ class TurnHandler:
             _note(error)
 
 
-# The handler of the turn that is run, and when it began; it reaches the actor in the sender's context.
-_running: ContextVar[tuple[TurnHandler, float]] = ContextVar("rolecore.turn")
+class _Running:
+    """The turn that is run: its handler, when it was asked for, and whether the mailbox has given it to the handler."""
+
+    __slots__ = ("handler", "is_begun", "started_at")
+
+    def __init__(self, handler: TurnHandler) -> None:
+        self.handler = handler
+        self.started_at = perf_counter()
+        self.is_begun = False
+
+
+_running: ContextVar[_Running] = ContextVar("rolecore.turn")  # it reaches the actor in the sender's context
 
 
 async def _handle(session: RoleSession, message: Message | list[Message]) -> TurnResult:
-    handler, started_at = _running.get()
-    return await handler.answer(session, message, started_at)
+    running = _running.get()
+    running.is_begun = True
+    return await running.handler.answer(session, message, running.started_at)
 
 
 @cache
