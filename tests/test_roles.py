@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -362,6 +363,15 @@ def test_clock_that_returns_no_time_denies_and_decides_nothing() -> None:
     with pytest.raises(rolecore.ArgumentError, match="clock returned nan"):
         role.grant_permission("read", by=ANN)
     assert facts(role) == before
+
+
+def test_role_is_not_pickled_and_its_error_tells_what_is() -> None:
+    role = Role("clerk")
+    for held in (role, rolecore.Router([role], embedder=rolecore.HashingEmbedder())):
+        with pytest.raises(TypeError, match=r"a Role must not be pickled.* replay"):
+            pickle.dumps(held)
+    again = replay(pickle.loads(pickle.dumps(role.events)))
+    assert again["clerk"].permissions == role.permissions
 
 
 def test_no_repr_shows_a_user() -> None:

@@ -27,7 +27,7 @@ from rolecore.roles.state import TAKE_TURN, RoleState, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Self
+    from typing import NoReturn, Self
 
 __all__ = ["MAX_TEXT", "TAKE_TURN", "Principal", "Role", "note", "replay"]
 
@@ -137,6 +137,11 @@ class Role(RoleDecisions):
     def __repr__(self) -> str:
         """Show the name and sizes; members are the user's."""
         return f"Role({self.name!r}, permissions={len(self.permissions)}, version={self.version})"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a copy would go its own way, in no log."""
+        msg = "a Role must not be pickled, as a copy would be in no log; send its events, and replay them there"
+        raise TypeError(msg)
 
     @property
     def description(self) -> str:
