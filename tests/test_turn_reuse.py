@@ -79,6 +79,37 @@ def test_nothing_is_reused_in_the_middle_of_a_conversation_unless_the_role_stand
     run(main())
 
 
+def test_role_that_stands_alone_is_told_nothing_that_was_said_before(store: SessionStore) -> None:
+    agent, cache = rolecore.ExtractiveAgent(), cache_of()
+    router = Router([Role("faq", agent=agent, standalone=True)], embedder=EMBEDDER)
+    ann, bob = RoleSession("faq"), RoleSession("faq")
+
+    async def main() -> None:
+        async with store:
+            await ask("My parcel number is 12345.", session=ann, router=router, store=store, cache=cache)
+            for session in (ann, bob):
+                text = "What is my parcel number?"
+                told = await ask(text, session=session, router=router, store=store, cache=cache)
+                assert "12345" not in told.text
+            assert (ann.version, bob.version) == (4, 2)
+
+    run(main())
+
+
+def test_role_that_stands_alone_sees_the_calls_that_results_answer(store: SessionStore) -> None:
+    agent = Agent(message={"role": "assistant", "content": None, "tool_calls": [CALL]})
+    router = Router([Role("faq", agent=agent, standalone=True)], embedder=EMBEDDER)
+    session, result = RoleSession("faq"), {"role": "tool", "tool_call_id": "c1", "content": "found"}
+
+    async def main() -> None:
+        async with store:
+            await ask("look it up", session=session, router=router, store=store)
+            await ask(result, session=session, router=router, store=store)
+
+    run(main())
+    assert [message["role"] for message in agent.asked[-1][1]] == ["user", "assistant"]
+
+
 @pytest.mark.parametrize(
     "completion",
     [

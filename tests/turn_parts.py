@@ -88,5 +88,5 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(main)
 
 
-def ask(text: str | Message, **options: Any) -> Coroutine[Any, Any, TurnResult]:
+def ask(text: str | Message | list[Message], **options: Any) -> Coroutine[Any, Any, TurnResult]:
     return run_turn(text, **{"context": ContextBudget(probe=Fixed()), **options})

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rolecore.turn")
 # An event loop wakes a step up to its clock's resolution before the deadline: then it is over, too.
 _SOON_S = 1e-3
+# Roles of messages that only agents and `Role.instructions` make.
+_OURS = frozenset({"system", "developer", "assistant"})
 
 
 async def run_turn(
@@ -180,6 +182,7 @@ class TurnHandler:
         turn.mark("wait")
         try:
             self.check(session)  # again: it may have been taken away while the message waited
+            _check_roles(turn.messages)
             role = await self._route(turn)
             turn.mark("route")
             request = await self._plan(turn, role)
@@ -232,16 +235,20 @@ class TurnHandler:
             msg = f"role {role.name!r} has no agent; give it one: Role(..., agent=...)"
             raise ArgumentError(msg)
         session, context = turn.session, self._context
-        history, unread = session.open_history()
-        if session.vectors is None:
-            session.vectors = context.new_embedder(session.tenant)
+        if _is_alone(turn, role):
+            history, unread, embedder = _no_history(), None, None
+        else:
+            history, unread = session.open_history()
+            if session.vectors is None:
+                session.vectors = context.new_embedder(session.tenant)
+            embedder = session.vectors
         fit = partial(
             context.fit,
             history,
             turn.messages,
             instructions=role.instructions,
             query=turn.text,
-            embedder=session.vectors,
+            embedder=embedder,
             unread=unread,
         )
         try:
@@ -316,10 +323,28 @@ def _default_context() -> ContextBudget:
     return ContextBudget()
 
 
+@cache
+def _no_history() -> History:
+    return History()
+
+
 @lru_cache(1024)
 def _scope(tenant: str, role: str) -> str:
     """Return the cache's tenant for one of ours and a role, never the same for two."""
     return rules.key_prefix(tenant) + quote(role, safe="")
+
+
+def _check_roles(messages: list[Message]) -> None:
+    """Raise where a message would speak for the agent or instruct it: a gateway may pass on what a user made up."""
+    for i, message in enumerate(messages):
+        if message.get("role") in _OURS:
+            msg = f"message {i} is of a role that no turn begins with; send user's and tool's, give a Role instructions"
+            raise MessageError(msg, i)
+
+
+def _is_alone(turn: Turn, role: Role) -> bool:
+    """Whether nothing that was said before goes to the agent: else an answer may repeat it, and be given to others."""
+    return role.standalone and len(turn.messages) == 1 and turn.messages[0].get("role") == "user"
 
 
 def _may_reuse(turn: Turn, role: Role, decision: Decision) -> bool:

@@ -50,8 +50,8 @@ class Role(RoleDecisions):
         sensitive_words: those that lead to this role wherever they are said.
         sensitive_permissions: those that only an admin grants; when others do, an admin is asked.
         instructions: the system prompt; "" for none.
-        standalone: its questions stand alone, as with an FAQ: an answer may be reused whatever was said before,
-            and reach other sessions of the tenant. Not for an agent that may repeat what it was told.
+        standalone: its questions stand alone, as with an FAQ: the agent is not told what was said before, and an answer
+            may be reused in any session of the tenant.
         by: who makes it; None: the program.
         clock: returns seconds since 1970, UTC.
 
