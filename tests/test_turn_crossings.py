@@ -12,13 +12,14 @@ import rolecore
 from rolecore import ContextBudget, Role, RoleSession, Router, TurnResult, run_turn
 
 
+@pytest.mark.parametrize("is_talk", [True, False])
 @pytest.mark.parametrize("probe", [Fixed(), None])
 def test_turn_goes_into_the_core_three_times_and_once_more_where_memory_is_read(
-    probe: Fixed | None,
+    probe: Fixed | None, *, is_talk: bool
 ) -> None:
     read = [] if probe is not None else ["read_memory"]
     crossings: list[str] = []
-    role = Role("travel", examples=["when does the ferry leave"], agent=Agent(), standalone=True)
+    role = Role("travel", examples=["when does the ferry leave"], agent=Agent(), standalone=not is_talk)
     router, cache = Router([role], embedder=EMBEDDER), cache_of()
     context = ContextBudget(2000, probe=probe, probe_period_s=0)
     session, store = RoleSession("travel"), rolecore.open_store("memory://")
@@ -41,6 +42,10 @@ def test_turn_goes_into_the_core_three_times_and_once_more_where_memory_is_read(
             for i in range(30):
                 await turn(f"When does ferry number {i} to the island of the day leave?")
             crossings.clear()
+            if is_talk:
+                assert (await turn("And what does it cost to take a dog along?")).cache == "off"
+                assert crossings == ["choose", *read, "plan_turn"]
+                return
             assert (await turn("And what does it cost to take a dog along?")).cache == "miss"
             assert crossings == ["choose", *read, "plan_turn", "put"]
             crossings.clear()
