@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from rolecore import deadlines
 from rolecore._core import History, RetainController, plan_turn
+from rolecore.adapters.agent import text_of
 from rolecore.arguments import read_count, read_message
 from rolecore.cached_embedder import USAGE_LIMIT, CachedEmbedder
 from rolecore.errors import ArgumentError
@@ -291,16 +292,6 @@ class ContextBudget:
             return None
         self._next_reading = now + self._probe_period_s
         return self._memory
-
-
-def text_of(message: dict[str, Any]) -> str:
-    """Return the texts of a message of any form, a line each; "" where it has none."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list | tuple) else ()
-    texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return "\n".join(text for text in texts if isinstance(text, str) and text.strip())
 
 
 class _SessionEmbedder:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from rolecore.adapters.agent import text_of
 from rolecore.cache import normal_text
-from rolecore.context import Request, text_of
 from rolecore.context_keys import TRACE_ID
 from rolecore.trace import AgentCall, trace_agent_call
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rolecore.adapters.agent import Completion, Message, Usage
+    from rolecore.context import Request
     from rolecore.decision import Decision
     from rolecore.roles.role import Role
     from rolecore.sessions.session import RoleSession

@@ -117,9 +117,10 @@ def as_messages(input: str | Message, context: Iterable[Message]) -> list[Messag
 
 
 def text_of(message: str | Message) -> str:
-    """Return the text of an input or a message, its parts a line each; "" where there is none."""
+    """Return the text of an input or a message, its parts a line each, without blank ones; "" where there is none."""
     content = message if isinstance(message, str) else message.get("content")
-    if isinstance(content, list):
-        texts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "\n".join(text for text in texts if isinstance(text, str))
-    return content if isinstance(content, str) else ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list | tuple) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "\n".join(text for text in texts if isinstance(text, str) and text.strip())
