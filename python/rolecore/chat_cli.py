@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -97,19 +97,20 @@ def _chat(args: argparse.Namespace) -> int:
         store = runner.run(opened.enter_async_context(open_store(args.store)))
 
         async def turn(text: str) -> TurnResult:
-            return await run_turn(
-                text, session=session, router=router, store=store, cache=cache, timeout_s=args.timeout
-            )
+            with _stopped_by_ctrl_c():
+                return await run_turn(
+                    text, session=session, router=router, store=store, cache=cache, timeout_s=args.timeout
+                )
 
         def take_turn(text: str) -> TurnResult:
             nonlocal session
             try:
                 return runner.run(turn(text))
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, asyncio.CancelledError):
                 # Its answer would still come, and be kept, and the next turn wait for that.
                 runner.run(_abandon(session))
                 session = RoleSession(session.role_id, session_id=session.session_id)
-                raise
+                raise KeyboardInterrupt from None
 
         if isinstance(agent, AbstractAsyncContextManager):  # one with connections
             opened.push_async_exit(agent)
@@ -118,6 +119,27 @@ def _chat(args: argparse.Namespace) -> int:
             return _talk(take_turn, roles)
         finally:
             runner.run(opened.aclose())
+
+
+@contextmanager
+def _stopped_by_ctrl_c() -> Iterator[None]:
+    """Cancel the running task at Ctrl-C.
+
+    The loop is woken for it. A runner's own handler is not called while the loop waits, if the signal came in the
+    instant before.
+    """
+    import asyncio
+    import signal
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine runs in one
+    with suppress(NotImplementedError, RuntimeError):  # on Windows, or in another thread: the runner's will do
+        loop.add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError, RuntimeError):
+            loop.remove_signal_handler(signal.SIGINT)
 
 
 async def _abandon(session: RoleSession) -> None:
