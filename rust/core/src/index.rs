@@ -128,14 +128,26 @@ impl FlatIndex {
         search::search(self, query, top_k, f64::NEG_INFINITY)
     }
 
+    /// The score from which a best row is found in a fourth of the time, if it is looked for as such.
+    pub const SURE: f64 = search::SURE;
+
     /// All rows that reach `threshold` and score at most `margin` less than the best, best first; exact. Rows whose number `admits`
     /// refuses are as if they were not there.
     ///
+    /// `is_likely_sure`: whether the best is likely to score `margin` over [`Self::SURE`]; it changes the time, not what is found.
+    ///
     /// # Panics
     /// When `query` is of another length.
-    pub fn near(&self, query: &Query, threshold: f64, margin: f64, admits: impl Fn(u64) -> bool) -> Vec<Found> {
+    pub fn near(
+        &self,
+        query: &Query,
+        threshold: f64,
+        margin: f64,
+        is_likely_sure: bool,
+        admits: impl Fn(u64) -> bool,
+    ) -> Vec<Found> {
         assert_eq!(query.len(), self.dim, "a query is as long as the rows");
-        search::near(self, query, threshold, margin, admits)
+        search::near(self, query, threshold, margin, is_likely_sure, admits)
     }
 
     /// The float64 dot product of the query, brought to unit length, with the row in a slot.

@@ -134,7 +134,10 @@ impl Case {
         let admitted: Vec<Found> = ranked.into_iter().filter(|found| found.id % 3 != 1).collect();
         let limit = admitted.first().map_or(threshold, |best| threshold.max(best.score - margin));
         let expected: Vec<Found> = admitted.into_iter().take_while(|found| found.score >= limit).collect();
-        assert_eq!(self.index.near(&query, threshold, margin, |id| id % 3 != 1), expected, "margin {margin}");
+        for is_likely_sure in [false, true] {
+            let found = self.index.near(&query, threshold, margin, is_likely_sure, |id| id % 3 != 1);
+            assert_eq!(found, expected, "margin {margin}, {is_likely_sure}");
+        }
         self.check_bounds(&query, score);
     }
 

@@ -6,7 +6,7 @@ mod tests;
 mod words;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::index::{FlatIndex, Query, Row};
@@ -22,6 +22,8 @@ pub struct Router {
     words: Words,
     rules: Rules,
     chance: AtomicU64,
+    /// Whether the last query had a sure match: the next one likely has, or has not, too.
+    was_sure: AtomicBool,
 }
 
 /// The rules that roles are chosen by.
@@ -107,7 +109,14 @@ impl Router {
             }
             slots.push(first..next);
         }
-        Ok(Self { index, slots, words: Words::new(words)?, chance: AtomicU64::new(rules.seed), rules })
+        Ok(Self {
+            index,
+            slots,
+            words: Words::new(words)?,
+            chance: AtomicU64::new(rules.seed),
+            was_sure: AtomicBool::new(true),
+            rules,
+        })
     }
 
     /// Numbers of a row.
@@ -149,8 +158,11 @@ impl Router {
         let Rules { threshold, margin, hold, .. } = self.rules;
         let is_open = |role: usize| live.get(Field::Closed, role) == 0.0;
         #[expect(clippy::cast_possible_truncation, reason = "the number of a role")]
-        let mut found = self.index.near(&query, threshold, margin, |id| is_open(id as usize));
+        let admits = |id| is_open(id as usize);
+        let was_sure = self.was_sure.load(Ordering::Relaxed);
+        let mut found = self.index.near(&query, threshold, margin, was_sure, admits);
         let best = found.first().map_or(f64::NEG_INFINITY, |best| best.score);
+        self.was_sure.store(best - margin > FlatIndex::SURE, Ordering::Relaxed);
         // Best first, so that of each role the best stays.
         found.sort_by_key(|row| row.id);
         found.dedup_by_key(|row| row.id);

@@ -167,13 +167,16 @@ pub(super) fn reaching(bounds: &[f32; BATCH], limit: f32) -> u64 {
     mask
 }
 
-/// See [`super::portable::nibbles`]. Four rows at a time, the next ones announced.
+/// See [`super::portable::nibbles`]. Four rows at a time, the next ones announced unless all lie in one run: that the processor sees by
+/// itself, and on Zen 3 it takes a tenth of the time to announce them.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn nibbles(codes: &[u8], stride: usize, rows: &[u32], query: &[i8], out: &mut [i32]) {
     let (fours, rest) = rows.as_chunks::<4>();
     let (out_fours, out_rest) = out[..rows.len()].as_chunks_mut::<4>();
-    for (k, (rows, out)) in fours.iter().zip(out_fours).enumerate() {
-        for &row in fours.get(k + AHEAD / 4).into_iter().flatten() {
+    let is_run = rows.is_sorted_by(|a, b| a + 1 == *b);
+    let mut ahead = fours[if is_run { fours.len() } else { fours.len().min(AHEAD / 4) }..].iter();
+    for (rows, out) in fours.iter().zip(out_fours) {
+        for &row in ahead.next().into_iter().flatten() {
             announce(codes, stride, row);
         }
         *out = four_rows(codes, stride, *rows, query);
