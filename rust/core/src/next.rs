@@ -15,6 +15,8 @@ pub struct Limits {
     pub budget_tokens: u64,
     /// Tokens it may have where what must stay needs them.
     pub most_tokens: u64,
+    /// Tokens of the new messages, as [`Message::tokens`] counts them.
+    pub next_tokens: u64,
     /// Tokens of it that are neither the history's nor the new messages'.
     pub other_tokens: u64,
 }
@@ -31,7 +33,7 @@ impl History {
     /// Cost: that of [`History::fit`]; O(bytes of the history) where calls wait for results and `next` has none, or room is short.
     pub fn fit_next(&self, next: &[Message], limits: Limits, options: &FitOptions<'_>) -> Result<Window> {
         if let Some(newest) = self.keep_before(next, options.keep_last)? {
-            let spent = limits.other_tokens + next.iter().map(|message| message.tokens(self.tokenizer())).sum::<u64>();
+            let spent = limits.other_tokens + limits.next_tokens;
             let most = limits.most_tokens.checked_sub(spent);
             let options = FitOptions { keep_last: newest, ..*options };
             let fitted = most.map(|most| self.fit_up_to(limits.budget_tokens.saturating_sub(spent), most, &options));
@@ -168,8 +170,14 @@ mod tests {
         (0..n).map(|i| said(if i % 2 == 0 { Role::User } else { Role::Assistant }, &text(i))).collect()
     }
 
-    fn limits(budget_tokens: u64, most_tokens: u64) -> Limits {
-        Limits { budget_tokens, most_tokens, other_tokens: 7 }
+    fn fit(
+        history: &History,
+        next: &[Message],
+        [budget_tokens, most_tokens]: [u64; 2],
+        options: &FitOptions<'_>,
+    ) -> Result<Window> {
+        let next_tokens = next.iter().map(|message| message.tokens(history.tokenizer())).sum();
+        history.fit_next(next, Limits { budget_tokens, most_tokens, next_tokens, other_tokens: 7 }, options)
     }
 
     fn options() -> FitOptions<'static> {
@@ -185,13 +193,13 @@ mod tests {
         let history = history(&talk(20));
         let next = said(Role::User, "And the last one?");
         let tokens = next.tokens(history.tokenizer());
-        let window = history.fit_next(slice::from_ref(&next), limits(120, 120), &options()).unwrap();
+        let window = fit(&history, slice::from_ref(&next), [120, 120], &options()).unwrap();
         assert!(window.tokens + tokens + 7 <= 120);
         assert_eq!(indices(&window)[indices(&window).len() - 2..], [18, 19]);
         let needed = window.kept[window.kept.len() - 2..].iter().map(|kept| kept.tokens).sum::<u64>() + tokens + 7;
-        let least = history.fit_next(slice::from_ref(&next), limits(0, needed), &options()).unwrap();
+        let least = fit(&history, slice::from_ref(&next), [0, needed], &options()).unwrap();
         assert_eq!(indices(&least), [18, 19]);
-        let error = history.fit_next(slice::from_ref(&next), limits(0, needed - 1), &options()).unwrap_err();
+        let error = fit(&history, slice::from_ref(&next), [0, needed - 1], &options()).unwrap_err();
         assert!(matches!(error, Error::Budget { needed: n, budget } if n == needed && budget == needed - 1));
     }
 
@@ -201,15 +209,15 @@ mod tests {
         let next = said(Role::User, "And now?");
         let tokens = next.tokens(history.tokenizer()) + 7;
         let options = FitOptions { keep_last: 1, ..options() };
-        assert!(history.fit_next(slice::from_ref(&next), limits(tokens, tokens), &options).unwrap().entries.is_empty());
-        assert!(history.fit_next(slice::from_ref(&next), limits(tokens - 1, tokens - 1), &options).is_err());
+        assert!(fit(&history, slice::from_ref(&next), [tokens, tokens], &options).unwrap().entries.is_empty());
+        assert!(fit(&history, slice::from_ref(&next), [tokens - 1, tokens - 1], &options).is_err());
     }
 
     #[test]
     fn takes_waiting_calls_out_before_a_users_message() {
         let mut messages = talk(2);
         messages.push(calls(&["a"]));
-        let window = history(&messages).fit_next(&[said(Role::User, "Never mind.")], limits(500, 500), &options());
+        let window = fit(&history(&messages), &[said(Role::User, "Never mind.")], [500, 500], &options());
         assert_eq!(indices(&window.unwrap()), [0, 1]);
     }
 
@@ -218,14 +226,14 @@ mod tests {
         let mut messages = talk(2);
         messages.push(calls(&["a"]));
         let one = history(&messages);
-        assert_eq!(indices(&one.fit_next(&[result("a")], limits(500, 500), &options()).unwrap()), [0, 1, 2]);
-        assert!(matches!(one.fit_next(&[result("b")], limits(500, 500), &options()), Err(Error::Message { .. })));
+        assert_eq!(indices(&fit(&one, &[result("a")], [500, 500], &options()).unwrap()), [0, 1, 2]);
+        assert!(matches!(fit(&one, &[result("b")], [500, 500], &options()), Err(Error::Message { .. })));
         messages[2] = calls(&["a", "b"]);
         let two = history(&messages);
-        assert!(matches!(two.fit_next(&[result("a")], limits(500, 500), &options()), Err(Error::Message { .. })));
+        assert!(matches!(fit(&two, &[result("a")], [500, 500], &options()), Err(Error::Message { .. })));
         messages.push(result("a"));
         let left = history(&messages);
-        assert_eq!(indices(&left.fit_next(&[result("b")], limits(500, 500), &options()).unwrap()), [0, 1, 2, 3]);
+        assert_eq!(indices(&fit(&left, &[result("b")], [500, 500], &options()).unwrap()), [0, 1, 2, 3]);
     }
 
     #[test]
@@ -240,19 +248,19 @@ mod tests {
             let mut next = next[..n].to_vec();
             for _ in 0..3 {
                 next[..3].rotate_left(1);
-                let all = history.fit_next(&next, limits(5000, 5000), &options()).unwrap();
+                let all = fit(&history, &next, [5000, 5000], &options()).unwrap();
                 assert_eq!(indices(&all).len(), 21);
-                let least = history.fit_next(&next, limits(0, 5000), &options()).unwrap();
+                let least = fit(&history, &next, [0, 5000], &options()).unwrap();
                 assert_eq!(*indices(&least).last().unwrap(), 20);
                 assert_eq!(kept(&least), least.tokens);
                 let needed = least.tokens + spent(&next);
-                let again = history.fit_next(&next, limits(0, needed), &options()).unwrap();
+                let again = fit(&history, &next, [0, needed], &options()).unwrap();
                 assert_eq!(indices(&again), indices(&least));
-                let error = history.fit_next(&next, limits(0, needed - 1), &options()).unwrap_err();
+                let error = fit(&history, &next, [0, needed - 1], &options()).unwrap_err();
                 assert!(matches!(error, Error::Budget { needed: n, .. } if n == needed));
             }
         }
-        let error = |next: &[Message]| history.fit_next(next, limits(5000, 5000), &options()).unwrap_err().to_string();
+        let error = |next: &[Message]| fit(&history, next, [5000, 5000], &options()).unwrap_err().to_string();
         assert!(error(&next[..2]).starts_with("1 more calls wait"));
         assert!(error(&next[1..]).starts_with("1 more calls wait"));
         assert!(error(&[result("a"), result("a"), result("a")]).starts_with("result 3 of 3 answers no call"));
@@ -266,9 +274,9 @@ mod tests {
     fn gives_way_to_what_must_stay_up_to_the_most() {
         let history = history(&talk(20));
         let next = said(Role::User, "And the last one?");
-        let soft = history.fit_next(slice::from_ref(&next), limits(10, 1000), &options()).unwrap();
+        let soft = fit(&history, slice::from_ref(&next), [10, 1000], &options()).unwrap();
         assert_eq!(indices(&soft), [18, 19]);
-        let all = history.fit_next(slice::from_ref(&next), limits(1000, 1000), &options()).unwrap();
+        let all = fit(&history, slice::from_ref(&next), [1000, 1000], &options()).unwrap();
         assert_eq!(indices(&all).len(), 20);
     }
 }

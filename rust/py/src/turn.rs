@@ -136,7 +136,7 @@ pub(crate) fn plan_turn<'py>(
         summary: if is_short { Summary::Extractive } else { Summary::None },
         ..FitOptions::default()
     };
-    let limits = Limits { budget_tokens, most_tokens, other_tokens: instructions_tokens };
+    let limits = Limits { budget_tokens, most_tokens, next_tokens, other_tokens: instructions_tokens };
     let (window, all_tokens, n_messages, objects) = {
         let state = history.lock(py)?;
         let window = state.core.fit_next(&next, limits, &options).map_err(CoreError)?;
