@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rolecore_core::cache::{Address, Busy, Cache, Item, New, Policy, Settings, Store};
+use rolecore_core::cache::{Address, Cache, Item, New, Policy, Settings, Store};
 use rolecore_core::index::{Query, Row};
 
 use crate::cache_arguments::{
@@ -50,7 +50,7 @@ use crate::vector::numbers;
 #[pyclass(frozen, module = "rolecore")]
 pub(crate) struct VectorCache {
     pub(crate) cache: Cache<Kept>,
-    clock: Option<Py<PyAny>>,
+    pub(crate) clock: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -431,24 +431,5 @@ impl VectorCache {
     /// Lets the cycle collector see the clock.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.clock)
-    }
-}
-
-impl VectorCache {
-    /// Runs `f`; without the GIL where that has to wait.
-    pub(crate) fn run<T: Send>(
-        &self,
-        py: Python<'_>,
-        mut f: impl FnMut(&mut Store<Kept>) -> Result<T, Busy> + Send,
-    ) -> PyResult<T> {
-        match self.cache.try_run(&mut f).map_err(CoreError)? {
-            Some(done) => Ok(done),
-            None => Ok(py.detach(|| self.cache.run(f)).map_err(CoreError)?),
-        }
-    }
-
-    /// What the caller's clock says; asked before any lock is taken.
-    pub(crate) fn now(&self, py: Python<'_>) -> PyResult<Option<u64>> {
-        time(py, self.clock.as_ref())
     }
 }

@@ -9,6 +9,7 @@ mod buffers;
 mod build_info;
 mod cache;
 mod cache_arguments;
+mod cache_lock;
 mod cache_report;
 mod clock;
 mod codec;

@@ -160,7 +160,7 @@ impl Writer<'_> {
     }
 }
 
-/// The character that `\uXXXX`, or a pair of them, at the start of a string's rest stands for, if it is not ASCII and can be
+/// The character that an escape as `\u4e2d`, or a pair of them, at the start of a string's rest stands for, if it is not ASCII and can be
 /// seen; and the bytes of the escape. Controls, joiners, marks of direction and lone surrogates stay escapes.
 fn printable(rest: &str) -> Option<(char, usize)> {
     let unit = |at: usize| {

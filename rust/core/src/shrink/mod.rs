@@ -24,7 +24,7 @@ pub const MIN_GAIN_SHARE: usize = 20;
 /// How a text was made smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// JSON without white space between its tokens, and with printable characters in place of their `\uXXXX` escapes.
+    /// JSON without white space between its tokens, and with printable characters in place of their escapes, as of `\u4e2d`.
     CompactJson,
     /// Compact JSON in which an array of like objects is a table: `[{"id":1,"name":"a"},[2,"b"],[3,"c"]]`.
     ///
